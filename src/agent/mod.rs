@@ -1,0 +1,1 @@
+//! Agents as data: prompt to command line, output to events and a verdict.

@@ -1,0 +1,1 @@
+//! The only room that says git: worktrees, commits, landing, publishing, probes.

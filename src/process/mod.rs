@@ -1,0 +1,1 @@
+//! Processes that outlive Drover: the shim, adoption, ending every descendant.

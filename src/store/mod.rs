@@ -1,0 +1,1 @@
+//! Durable facts. Knows encodings and disks; decides nothing.

@@ -1,0 +1,10 @@
+//! One binary for all integration tests: building is the slow part.
+
+mod agent;
+mod files;
+mod git;
+mod process;
+mod report;
+mod store;
+#[path = "../tidy.rs"]
+mod tidy;
