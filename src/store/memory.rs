@@ -1,0 +1,76 @@
+//! The contract of a store without a disk: for tests and simulations.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::assemble::assemble;
+use super::{Batch, Record, Store, StoreError};
+use crate::base::TaskId;
+use crate::core::{Header, State, Task};
+
+/// Clones share their contents: a clone made before a simulated crash finds afterwards what
+/// was committed, and nothing else.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    targets: Arc<Mutex<BTreeMap<String, Contents>>>,
+}
+
+#[derive(Debug, Default)]
+struct Contents {
+    head: Header,
+    rows: BTreeMap<TaskId, Task>,
+    /// The record with the number `n` is at `n - 1`.
+    journal: Vec<Record>,
+}
+
+impl MemoryStore {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn targets(&self) -> MutexGuard<'_, BTreeMap<String, Contents>> {
+        // Nothing panics between two halves of a change.
+        self.targets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Contents {
+    fn record(&self, seq: u64) -> Result<Record, StoreError> {
+        let at = usize::try_from(seq).ok().and_then(|n| n.checked_sub(1));
+        let found = at.and_then(|n| self.journal.get(n));
+        found.cloned().ok_or_else(|| StoreError::record(format!("fact {seq}"), "it is not there"))
+    }
+}
+
+impl Store for MemoryStore {
+    fn load(&mut self, target: &str) -> Result<State, StoreError> {
+        let targets = self.targets();
+        let Some(found) = targets.get(target) else { return Ok(State::default()) };
+        let rows = found.rows.iter().map(|(id, task)| (id.clone(), task.clone())).collect();
+        assemble(found.head.clone(), rows, |seq| found.record(seq))
+    }
+
+    fn commit(&mut self, target: &str, batch: &Batch) -> Result<(), StoreError> {
+        let mut targets = self.targets();
+        let contents = targets.entry(target.to_owned()).or_default();
+        let last = contents.journal.len() as u64;
+        batch.check_order(target, last)?;
+        let records = batch.facts.iter().zip(last + 1..);
+        contents.journal.extend(records.map(|(fact, seq)| Record { seq, at: batch.at, fact: fact.clone() }));
+        contents.head = batch.head.clone();
+        for (id, row) in &batch.rows {
+            match row {
+                Some(task) => contents.rows.insert(id.clone(), task.clone()),
+                None => contents.rows.remove(id),
+            };
+        }
+        Ok(())
+    }
+
+    fn history(&self, target: &str, after: u64, limit: usize) -> Result<Vec<Record>, StoreError> {
+        let targets = self.targets();
+        let journal = targets.get(target).map(|c| c.journal.as_slice()).unwrap_or_default();
+        let skip = usize::try_from(after).unwrap_or(usize::MAX);
+        Ok(journal.iter().skip(skip).take(limit).cloned().collect())
+    }
+}

@@ -1,0 +1,89 @@
+//! The store on disk: one redb file, one writing process, any number of reading ones.
+//!
+//! Readers copy one transaction into an owned state and close: a reader that stops half-way
+//! must not stall the writer. A file that cannot be read is an error, and is never replaced.
+
+mod create;
+mod layout;
+mod open;
+mod trouble;
+
+use std::path::{Path, PathBuf};
+
+use ::redb::{Database, ReadableDatabase, StorageBackend};
+
+use super::{Batch, Record, Store, StoreError, dir};
+use crate::core::State;
+use trouble::guard;
+
+/// The name of the store in the state directory.
+pub const FILE: &str = "store.redb";
+
+/// The store, open for writing.
+#[derive(Debug)]
+pub struct RedbStore {
+    db: Database,
+    path: PathBuf,
+    /// Why nothing more is written, once a write has failed.
+    dead: Option<String>,
+}
+
+impl RedbStore {
+    /// Opens the store of a state directory for writing; makes both if they are not there yet,
+    /// and repairs what a crash left. The caller holds the active lock (see `lock`).
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        dir::prepare(dir)?;
+        let path = dir.join(FILE);
+        create::remove_leftovers(dir)?;
+        if !open::is_there(&path)? {
+            create::create(dir, &path)?;
+        }
+        let db = open::writable(&path)?;
+        Ok(Self { db, path, dead: None })
+    }
+
+    /// A store on another kind of storage, made anew if that is empty. For tests that simulate
+    /// a disk: the backend must grant the locks it is asked for.
+    pub fn with_backend(backend: impl StorageBackend) -> Result<Self, StoreError> {
+        let path = PathBuf::from("(a backend)");
+        let db = guard(&path, || create::on_backend(backend))?;
+        Ok(Self { db, path, dead: None })
+    }
+}
+
+impl Store for RedbStore {
+    fn load(&mut self, target: &str) -> Result<State, StoreError> {
+        let found = guard(&self.path, || layout::read_state(&self.db.begin_read()?, target))?;
+        Ok(found.unwrap_or_default())
+    }
+
+    fn commit(&mut self, target: &str, batch: &Batch) -> Result<(), StoreError> {
+        if let Some(why) = &self.dead {
+            return Err(StoreError::Dead { why: why.clone() });
+        }
+        if batch.facts.is_empty() && batch.rows.is_empty() {
+            return Ok(());
+        }
+        // Whether a write that failed is on the disk is not known: nothing more may be written
+        // that takes either for granted.
+        let written = guard(&self.path, || layout::write(&self.db, target, batch));
+        written.inspect_err(|e| self.dead = Some(e.to_string()))
+    }
+
+    fn history(&self, target: &str, after: u64, limit: usize) -> Result<Vec<Record>, StoreError> {
+        guard(&self.path, || layout::read_history(&self.db.begin_read()?, target, after, limit))
+    }
+}
+
+/// The state of a target as of the last commit, read beside a writer, if there is one.
+/// `None`: there is no store, or it has never heard of the target.
+pub fn snapshot(dir: &Path, target: &str) -> Result<Option<State>, StoreError> {
+    let found = open::read(dir, |transaction| layout::read_state(transaction, target))?;
+    Ok(found.flatten())
+}
+
+/// As [`Store::history`], read beside a writer, if there is one; empty if there is no store.
+pub fn read_history(dir: &Path, target: &str, after: u64, limit: usize) -> Result<Vec<Record>, StoreError> {
+    let found = open::read(dir, |transaction| layout::read_history(transaction, target, after, limit))?;
+    Ok(found.unwrap_or_default())
+}
