@@ -117,13 +117,14 @@ impl State {
     fn claim(&mut self, at: Millis, id: &TaskId, aid: &Aid, base: &Oid) -> Applied {
         let run = self.head.run.as_ref().ok_or("no run is under way")?.id.clone();
         let landings = self.head.landings;
+        let carry = self.usable_carry(id).cloned().filter(|c| c.base == *base);
         let task = self.tasks.get_mut(id).ok_or("no such task")?;
         if !matches!(task.phase, Phase::Waiting { not_before: None }) {
             return Err("only a task that waits is claimed");
         }
         self.head.claims += 1;
         task.attempts += 1;
-        let carry = task.carry.take();
+        task.carry = None;
         let (snaps, summary, restore, landings) = match carry {
             Some(c) => (c.snaps, c.summary, c.tree, c.landings),
             None => (Vec::new(), String::new(), None, landings),

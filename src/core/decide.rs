@@ -39,6 +39,11 @@ impl Decider<'_> {
         match input {
             Input::RunBegan { run, selection } => self.begin(run, selection),
             Input::Reconcile { policy, changes } => self.reconcile(policy.as_ref(), changes),
+            Input::RunEnds => {
+                if let Some(run) = self.state.head.run.as_ref().filter(|r| !r.ended).map(|r| r.id.clone()) {
+                    self.emit(Fact::RunEnded { run });
+                }
+            }
             Input::Tick => {}
             Input::Drain if self.state.flow == Flow::Running => self.state.flow = Flow::Draining,
             Input::Drain => {}
@@ -191,10 +196,10 @@ impl Decider<'_> {
     /// `outstanding` looks at a clock.
     fn settle(&mut self) {
         self.state.settle_index();
-        self.fire_timers();
-        if self.state.flow == Flow::Interrupting {
+        if self.state.flow == Flow::Interrupting || self.state.head.run.as_ref().is_none_or(|r| r.ended) {
             return;
         }
+        self.fire_timers();
         self.supersede();
         self.state.settle_index();
         self.grant_lane();
@@ -251,8 +256,10 @@ impl Decider<'_> {
             let Some(tip) = self.state.head.line.tip.clone() else { return };
             let Some(run) = self.state.head.run.as_ref() else { return };
             let aid = Aid::new(&run.id, self.state.head.claims + 1);
-            let base = self.state.tasks[&id].carry.as_ref().map_or(tip, |c| c.base.clone());
-            self.emit(Fact::Claimed { task: id, aid, base });
+            // What an interrupted attempt had made goes on from where it started, unless a
+            // dependency has landed anew since: then its base lacks what the task needs.
+            let carried = self.state.usable_carry(&id).map(|c| c.base.clone());
+            self.emit(Fact::Claimed { task: id, aid, base: carried.unwrap_or(tip) });
         }
     }
 }

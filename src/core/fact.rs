@@ -16,6 +16,8 @@ pub enum Input {
     RunBegan { run: RunId, selection: Selection },
     /// The desired state moved.
     Reconcile { policy: Option<Arc<Policy>>, changes: Vec<Change> },
+    /// Nothing is left to do in this run.
+    RunEnds,
     /// A timer fired; the time is what counts.
     Tick,
     /// Claim nothing more; let what runs finish.

@@ -126,7 +126,9 @@ impl State {
             _ => None,
         };
         let timers = self.index.timed().filter_map(of_task);
-        timers.chain(self.run_deadline().filter(|_| !self.is_idle())).min_by_key(|d| d.at)
+        // The end of the run's time matters only while something could still be claimed later.
+        let deadline = self.run_deadline().filter(|_| self.claims_go_on() && self.is_moving());
+        timers.chain(deadline).min_by_key(|d| d.at)
     }
 
     /// When the run's `max_time` is over, while it is not.
@@ -136,8 +138,9 @@ impl State {
         Some(Due { at: Millis(run.began.0.saturating_add(length)), length })
     }
 
-    fn is_idle(&self) -> bool {
-        self.index.active().next().is_none() && self.index.queue().next().is_none() && self.index.timed().next().is_none()
+    /// Something is under way, or waits for a time.
+    fn is_moving(&self) -> bool {
+        self.index.active().next().is_some() || self.index.timed().next().is_some()
     }
 
     /// Whether anything may be claimed at all.

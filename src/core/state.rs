@@ -309,6 +309,14 @@ impl State {
         self.index.active().filter_map(|id| self.tasks.get(id)).filter_map(|t| t.attempt().map(|a| (t, a)))
     }
 
+    /// What an interrupted attempt left, if its base still holds all that the task needs.
+    pub(super) fn usable_carry(&self, id: &TaskId) -> Option<&Carry> {
+        let task = self.tasks.get(id)?;
+        let carry = task.carry.as_ref()?;
+        let landing = |d: &TaskId| self.tasks.get(d).and_then(|t| t.completion.as_ref()).map_or(u64::MAX, |c| c.landing);
+        task.spec.depends_on.iter().all(|d| landing(d) <= carry.landings).then_some(carry)
+    }
+
     /// A state as loaded: the parts that are derived are made anew.
     pub fn assemble(head: Header, policy: Arc<Policy>, selection: Selection, tasks: BTreeMap<TaskId, Task>) -> Self {
         let mut state = Self { head, policy, selection, tasks, flow: Flow::Running, index: Index::default() };

@@ -1,1 +1,5 @@
 //! The only place where the core meets I/O: driver, effects, steps, signals, clock.
+//!
+//! Decides nothing: the core does. Knows no arguments, no exit codes and no terminal.
+
+pub mod machine;

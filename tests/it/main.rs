@@ -5,6 +5,7 @@ mod files;
 mod git;
 mod process;
 mod report;
+mod sim;
 mod store;
 #[path = "../tidy.rs"]
 mod tidy;
