@@ -1,0 +1,256 @@
+//! Following one running command: its output to files, its time-outs, its end.
+//!
+//! Time is CLOCK_BOOTTIME: it neither jumps with the wall clock nor stops while the machine sleeps.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process_group, wait};
+use rustix::time::{ClockId, clock_gettime};
+use tokio::io::AsyncReadExt as _;
+use tokio::process::ChildStdout;
+use tokio::signal::unix::{self as unix_signal, SignalKind};
+use tokio::time::sleep;
+
+use super::dir::Spec;
+use super::tree::kill_children;
+use super::{Ended, tree};
+
+/// The most that is read at once, and the memory that a stream takes.
+const CHUNK: usize = 64 * 1024;
+/// The most chunks that are read of a stream after every process is gone: more than any pipe
+/// holds, and an end even if somebody outside the tree goes on writing.
+const LEFT_IN_PIPE: usize = 256;
+/// The longest sleep. The runtime's timer stands still while the machine sleeps and our clock
+/// does not, so after such a sleep a time-out comes at most this late.
+const NAP: Duration = Duration::from_secs(10);
+/// How long to wait for a killed process before looking again.
+const KILL_ROUND: Duration = Duration::from_millis(50);
+
+/// Time since boot, sleep included.
+pub(super) fn boottime() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    Duration::try_from(now).expect("time since boot is not negative")
+}
+
+/// The signals the shim lives by.
+pub(super) struct Signals {
+    child: unix_signal::Signal,
+    terminate: unix_signal::Signal,
+    /// Heard and ignored. Not *set* to ignore: that would be inherited by the command.
+    _ignored: [unix_signal::Signal; 2],
+}
+
+impl Signals {
+    /// From here on SIGTERM is a request and no end.
+    pub fn listen() -> io::Result<Self> {
+        let on = unix_signal::signal;
+        Ok(Self {
+            child: on(SignalKind::child())?,
+            terminate: on(SignalKind::terminate())?,
+            _ignored: [on(SignalKind::interrupt())?, on(SignalKind::hangup())?],
+        })
+    }
+}
+
+/// One of the command's output streams, on its way to a file.
+pub(super) struct Stream {
+    pipe: Option<ChildStdout>,
+    file: File,
+    chunk: Vec<u8>,
+}
+
+impl Stream {
+    pub fn new(pipe: OwnedFd, file: File) -> io::Result<Self> {
+        let pipe = ChildStdout::from_std(pipe.into())?;
+        Ok(Self { pipe: Some(pipe), file, chunk: vec![0; CHUNK] })
+    }
+
+    /// Moves one chunk; `false` at the end of the stream. Waits for ever once it has ended.
+    /// May be dropped while it waits: nothing is lost.
+    async fn pump(&mut self) -> bool {
+        let Some(pipe) = &mut self.pipe else { return std::future::pending().await };
+        let n = pipe.read(&mut self.chunk).await.unwrap_or(0);
+        if n == 0 {
+            self.pipe = None;
+        }
+        self.keep(n);
+        n > 0
+    }
+
+    /// Moves what lies in the pipe, without waiting for more.
+    pub fn drain(&mut self) {
+        for _ in 0..LEFT_IN_PIPE {
+            let Some(pipe) = &self.pipe else { return };
+            match rustix::io::read(pipe.as_fd(), &mut self.chunk[..]) {
+                Err(Errno::INTR) => {}
+                Ok(0) | Err(_) => return,
+                Ok(n) => self.keep(n),
+            }
+        }
+    }
+
+    /// A full disk costs output, never the command: what cannot be written is dropped.
+    fn keep(&mut self, n: usize) {
+        let _ = self.file.write_all(&self.chunk[..n]);
+    }
+
+    /// Makes the file durable: the record of the end must not outlive what it speaks of.
+    pub fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+/// When the command is to be ended, and how far that has got. Times are [`boottime`].
+struct Deadlines {
+    timeout_at: Option<Duration>,
+    stall: Option<Duration>,
+    heard_at: Duration,
+    grace: Duration,
+    ending: Option<Ending>,
+}
+
+struct Ending {
+    reason: Ended,
+    /// `None` once that is done, or too far ahead to be counted.
+    kill_at: Option<Duration>,
+}
+
+/// What a deadline asks for.
+#[derive(Debug, PartialEq)]
+enum Act {
+    Terminate,
+    Kill,
+}
+
+impl Deadlines {
+    fn new(spec: &Spec, now: Duration) -> Self {
+        Self { timeout_at: now.checked_add(spec.timeout), stall: spec.stall_timeout, heard_at: now, grace: spec.grace, ending: None }
+    }
+
+    fn stall_at(&self) -> Option<Duration> {
+        self.heard_at.checked_add(self.stall?)
+    }
+
+    /// Begins the end, unless it has begun: the first reason counts.
+    fn end(&mut self, reason: Ended, now: Duration) -> Option<Act> {
+        if self.ending.is_some() {
+            return None;
+        }
+        self.ending = Some(Ending { reason, kill_at: now.checked_add(self.grace) });
+        Some(Act::Terminate)
+    }
+
+    fn due(&mut self, now: Duration) -> Option<Act> {
+        let passed = |at: Option<Duration>| at.is_some_and(|at| at <= now);
+        if let Some(ending) = &mut self.ending {
+            return passed(ending.kill_at).then(|| {
+                ending.kill_at = None;
+                Act::Kill
+            });
+        }
+        if passed(self.timeout_at) {
+            return self.end(Ended::TimedOut, now);
+        }
+        if passed(self.stall_at()) {
+            return self.end(Ended::Stalled, now);
+        }
+        None
+    }
+
+    /// How long to sleep until something may be due.
+    fn nap(&self, now: Duration) -> Duration {
+        let next = match &self.ending {
+            Some(ending) => ending.kill_at,
+            None => [self.timeout_at, self.stall_at()].into_iter().flatten().min(),
+        };
+        // A timer counts in whole milliseconds; one more, so that it is over when we look.
+        next.map_or(NAP, |at| (at.saturating_sub(now) + Duration::from_millis(1)).min(NAP))
+    }
+}
+
+/// Follows the command, which leads a process group, until it has ended by itself or been ended.
+/// Processes that it leaves behind are not waited for.
+pub(super) async fn follow(child: Pid, spec: &Spec, streams: &mut [Stream; 2], signals: &mut Signals) -> Ended {
+    let [out, err] = streams;
+    let mut deadlines = Deadlines::new(spec, boottime());
+    loop {
+        if let Reaped::Wanted(status) = reap(Some(child)) {
+            return deadlines.ending.map_or_else(|| ended_by(status), |ending| ending.reason);
+        }
+        let mut act = deadlines.due(boottime());
+        if act.is_none() {
+            tokio::select! {
+                biased;
+                _ = signals.child.recv() => {}
+                _ = signals.terminate.recv() => act = deadlines.end(Ended::Interrupted, boottime()),
+                () = sleep(deadlines.nap(boottime())) => {}
+                true = out.pump() => deadlines.heard_at = boottime(),
+                true = err.pump() => deadlines.heard_at = boottime(),
+                else => {}
+            }
+        }
+        // The child has not been reaped, so the group is still its own.
+        let _ = match act {
+            None => Ok(()),
+            Some(Act::Terminate) => kill_process_group(child, Signal::TERM),
+            Some(Act::Kill) => kill_process_group(child, Signal::KILL),
+        };
+    }
+}
+
+/// Kills every descendant, and whatever else carries the marker, until none is left.
+/// Returns how many had to be left because they belong to another user.
+///
+/// A caller without children has no descendants: it is a subreaper, and inherits orphans.
+pub(super) async fn end_descendants(aid: &str, signals: &mut Signals) -> u32 {
+    let mut survivors = 0;
+    while !matches!(reap(None), Reaped::NoChildren) {
+        let children = kill_children();
+        if children.all > 0 && children.all == children.refused {
+            survivors = children.refused;
+            break;
+        }
+        tokio::select! {
+            _ = signals.child.recv() => {}
+            () = sleep(KILL_ROUND) => {}
+        }
+    }
+    tree::sweep(aid);
+    survivors
+}
+
+enum Reaped {
+    /// The process asked for has ended.
+    Wanted(WaitStatus),
+    SomeLive,
+    NoChildren,
+}
+
+/// Takes the status of every child that has ended, the inherited ones too: an agent that works
+/// for hours would fill the process table. Stops at the wanted one.
+fn reap(wanted: Option<Pid>) -> Reaped {
+    loop {
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some((pid, status))) if Some(pid) == wanted => return Reaped::Wanted(status),
+            Ok(Some(_)) | Err(Errno::INTR) => {}
+            Ok(None) => return Reaped::SomeLive,
+            Err(_) => return Reaped::NoChildren,
+        }
+    }
+}
+
+fn ended_by(status: WaitStatus) -> Ended {
+    match status.terminating_signal() {
+        Some(signal) => Ended::Signaled { signal },
+        None => Ended::Exited { code: status.exit_status().unwrap_or(-1) },
+    }
+}
+
+/// Whether waiting and trying again may help.
+pub(super) fn is_disk_full(e: &io::Error) -> bool {
+    matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
