@@ -1,1 +1,14 @@
 //! Tests of the room `store` from outside.
+
+#[path = "store/conformance.rs"]
+mod conformance;
+#[path = "store/damage.rs"]
+mod damage;
+#[path = "store/disk.rs"]
+mod disk;
+#[path = "store/power.rs"]
+mod power;
+#[path = "store/processes.rs"]
+mod processes;
+#[path = "store/world.rs"]
+mod world;
