@@ -1,0 +1,246 @@
+//! `drover apply`, and its halves: `sync` reconciles, `run` and `resume` run.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::args::{ApplyArgs, Global, Limits, Reconcile, RunArgs, Select, SyncArgs};
+use super::context;
+use super::exit::{CliResult, Exit, Failure};
+use super::signals::{self, Told};
+use super::terminal::Terminal;
+use crate::base::{RunId, TaskId};
+use crate::core::{Input, Selection, State, decide, view::Verdict};
+use crate::engine::driver::now;
+use crate::engine::preflight::{self, Upcoming};
+use crate::engine::session::Session;
+use crate::files::Project;
+use crate::git::{self, LineState, Repo};
+use crate::model::Policy;
+use crate::plan::{self, Plan};
+use crate::report::{self, Reporter};
+use crate::store::lock::{self, ActiveLock, LockError};
+use crate::store::redb::RedbStore;
+use crate::store::{Store, batch};
+
+/// How long a second Drover waits for the first to end.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+
+/// The store, open for writing, and the lock that makes this the one active Drover.
+struct Open {
+    lock: ActiveLock,
+    store: Box<dyn Store>,
+    state: State,
+}
+
+pub fn apply(global: &Global, terminal: &Terminal, args: &ApplyArgs) -> CliResult {
+    let repo = context::repository(global)?;
+    let project = context::project(global, terminal, &repo)?;
+    let target = context::target(&repo, Some(&project))?;
+    let open = open(&repo, &target)?;
+    let selection = context::selection(&args.select, &project.graph, &open.state)?;
+    let policy = limited(&project.policy, &args.limits);
+    let plan = reconciled(&project, &policy, &open.state, &selection, &args.reconcile)?;
+    let nothing = plan.changes.is_empty() && !plan.policy_changed && is_settled(&repo, &target, &open.state, &selection);
+    if nothing {
+        return finish(terminal, &repo, &open.state, &Told::default(), true);
+    }
+    plan.notes.iter().for_each(|n| terminal.note(n));
+    let reconcile = reconcile_input(&policy, &plan);
+    run_session(Start { global, terminal, repo, target, open, project: Some(&project), selection, reconcile: Some(reconcile) })
+}
+
+pub fn sync(global: &Global, terminal: &Terminal, args: &SyncArgs) -> CliResult {
+    let repo = context::repository(global)?;
+    let project = context::project(global, terminal, &repo)?;
+    let target = context::target(&repo, Some(&project))?;
+    let mut open = open(&repo, &target)?;
+    let plan = reconciled(&project, &project.policy, &open.state, &Selection::All, &args.reconcile)?;
+    if !plan.changes.is_empty() || plan.policy_changed {
+        let at = now();
+        let facts = decide(&mut open.state, at, &reconcile_input(&project.policy, &plan));
+        open.store.commit(&target, &batch(&open.state, at, facts))?;
+    }
+    terminal.out(&report::text::synced(&plan));
+    Ok(Exit::Done)
+}
+
+pub fn run(global: &Global, terminal: &Terminal, args: &RunArgs) -> CliResult {
+    from_store(global, terminal, |state| {
+        let graph = context::recorded_graph(state);
+        context::selection(&args.select, &graph, state)
+    }, &args.limits)
+}
+
+pub fn resume(global: &Global, terminal: &Terminal) -> CliResult {
+    from_store(global, terminal, |state| {
+        terminal.note(&report::text::recovered(state));
+        Ok(state.selection.clone())
+    }, &Limits::default())
+}
+
+fn from_store(global: &Global, terminal: &Terminal, select: impl Fn(&State) -> Result<Selection, Failure>, limits: &Limits) -> CliResult {
+    let repo = context::repository(global)?;
+    let target = context::recorded_target(global, &repo)?;
+    let open = open(&repo, &target)?;
+    if open.state.tasks.is_empty() {
+        return Err(Failure::unfit(format!("nothing is recorded for `{target}` yet\n  Run `drover apply` or `drover sync` first.")));
+    }
+    let selection = select(&open.state)?;
+    let policy = limited(&open.state.policy, limits);
+    let changed = *open.state.policy != policy;
+    let reconcile = changed.then(|| Input::Reconcile { policy: Some(policy.into()), changes: Vec::new() });
+    run_session(Start { global, terminal, repo, target, open, project: None, selection, reconcile })
+}
+
+fn open(repo: &Repo, target: &str) -> Result<Open, Failure> {
+    let dir = repo.state_dir();
+    let lock = lock::acquire(&dir, LOCK_WAIT).map_err(|e| match e {
+        LockError::Held { .. } => Failure::new(Exit::InUse, e.to_string()),
+        _ => Failure::unfit(e.to_string()),
+    })?;
+    let mut store: Box<dyn Store> = Box::new(RedbStore::open(&dir)?);
+    let state = store.load(target)?;
+    Ok(Open { lock, store, state })
+}
+
+/// What the flags of this run change in the policy.
+fn limited(policy: &Policy, limits: &Limits) -> Policy {
+    let mut policy = policy.clone();
+    policy.workers = limits.workers.unwrap_or(policy.workers);
+    policy.fail_fast = (policy.fail_fast || limits.fail_fast) && !limits.keep_going;
+    policy
+}
+
+/// The plan, if nothing forbids it.
+fn reconciled(project: &Project, policy: &Policy, state: &State, selection: &Selection, args: &Reconcile) -> Result<Plan, Failure> {
+    let rerun = rerun(&args.rerun, project, state)?;
+    let plan = plan::diff(&plan::Request { graph: &project.graph, policy, recorded: state, rerun: &rerun, selection, now: now() });
+    if !plan.errors.is_empty() {
+        return Err(Failure::new(Exit::Refused, plan.errors.join("\n")));
+    }
+    let allowed = |flag: &str| match flag {
+        "--allow-removals" => args.allow_removals,
+        "--allow-reruns" => args.allow_reruns,
+        _ => false,
+    };
+    let refused: Vec<&str> = plan.guards.iter().filter(|g| !allowed(g.flag)).map(|g| g.message.as_str()).collect();
+    if !refused.is_empty() {
+        return Err(Failure::new(Exit::Refused, refused.join("\n")));
+    }
+    Ok(plan)
+}
+
+/// The tasks that `--rerun` names.
+pub fn rerun(exprs: &[String], project: &Project, state: &State) -> Result<BTreeSet<TaskId>, Failure> {
+    if exprs.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let select = Select { select: exprs.to_vec(), ..Select::default() };
+    match context::selection(&select, &project.graph, state)? {
+        Selection::Only(ids) => Ok(ids),
+        Selection::All => Ok(project.graph.tasks().keys().cloned().collect()),
+    }
+}
+
+fn reconcile_input(policy: &Policy, plan: &Plan) -> Input {
+    let policy = plan.policy_changed.then(|| policy.clone().into());
+    Input::Reconcile { policy, changes: plan.changes.clone() }
+}
+
+/// Whether everything selected is done and published, so that a run would find nothing.
+fn is_settled(repo: &Repo, target: &str, state: &State, selection: &Selection) -> bool {
+    let done = state.tasks.iter().all(|(id, t)| t.removed || !selection.holds(id) || t.is_completed());
+    let quiet = state.head.garbage.is_empty() && state.head.run.as_ref().is_none_or(|r| r.ended);
+    done && quiet && state.active().next().is_none() && repo.is_published(target).unwrap_or(false)
+}
+
+struct Start<'a> {
+    global: &'a Global,
+    terminal: &'a Terminal,
+    repo: Repo,
+    target: String,
+    open: Open,
+    project: Option<&'a Project>,
+    selection: Selection,
+    reconcile: Option<Input>,
+}
+
+fn run_session(start: Start<'_>) -> CliResult {
+    let Start { global, terminal, repo, target, open, project, selection, reconcile } = start;
+    refuse_rewound(&repo, &target)?;
+    let environment = context::environment();
+    let policy = project.map_or(&*open.state.policy, |p| &p.policy);
+    let worktrees = git::worktrees_root(&policy.worktree.dir, &repo, &policy.project, &environment);
+    let upcoming = Upcoming::new(project.map(|p| &p.graph), &open.state, &selection);
+    let path = environment.iter().find(|(k, _)| k == "PATH").map(|(_, v)| std::ffi::OsString::from(v));
+    let problems = preflight::check(&repo, &worktrees, &upcoming, path.as_deref());
+    if !problems.is_empty() {
+        return Err(Failure::unfit(problems.join("\n")));
+    }
+    let run = new_run();
+    let mut reporters = reporters(global, terminal, &repo, &run);
+    let mut first: Vec<Input> = reconcile.into_iter().collect();
+    first.push(Input::RunBegan { run, selection });
+    let told = Told::default();
+    let (for_signals, words) = (told.clone(), terminal.clone());
+    let session =
+        Session { repo: repo.clone(), target, worktrees, inherited: environment, lock: open.lock, store: open.store, state: open.state, first };
+    let state = session
+        .run(&mut reporters, |handle| signals::listen(handle, words, for_signals))
+        .map_err(|stopped| Failure::internal(stopped.to_string()))?;
+    reporters.end(&state);
+    finish(terminal, &repo, &state, &told, false)
+}
+
+/// A target that lost what was published to it was reset by a person: nothing brings undone
+/// work back by itself.
+fn refuse_rewound(repo: &Repo, target: &str) -> Result<(), Failure> {
+    match repo.sync_line(target).map_err(|e| Failure::unfit(e.to_string()))? {
+        LineState::Rewound { published, .. } => Err(Failure::new(
+            Exit::Stopped,
+            format!(
+                "`{target}` no longer contains {}, which was published to it: somebody reset or force-pushed it\n  To bring the work back: git merge {}\n  To let it go: git update-ref -d {} && git update-ref -d {}",
+                published.short(),
+                git::line_ref(target),
+                git::published_ref(target),
+                git::line_ref(target)
+            ),
+        )),
+        LineState::NoTarget => Err(Failure::unfit(format!("the target branch `{target}` does not exist"))),
+        LineState::Tip(_) | LineState::Diverged { .. } => Ok(()),
+    }
+}
+
+fn new_run() -> RunId {
+    let id = uuid::Uuid::now_v7().simple().to_string();
+    RunId::parse(&id).expect("hexadecimal digits are a plain id")
+}
+
+fn reporters(_global: &Global, terminal: &Terminal, repo: &Repo, run: &RunId) -> report::Reporters {
+    let level = match (terminal.quiet, terminal.verbose) {
+        (true, _) => report::Level::Quiet,
+        (false, 0) => report::Level::Normal,
+        (false, _) => report::Level::Verbose,
+    };
+    let live = report::terminal::Terminal::new(Box::new(std::io::stderr()), terminal.color_err, level, now());
+    let events = report::events::Events::create(&repo.state_dir().join("runs").join(run.as_str()));
+    report::Reporters(vec![Box::new(live), Box::new(events)])
+}
+
+/// The answer on standard output, and the exit code.
+fn finish(terminal: &Terminal, repo: &Repo, state: &State, told: &Told, nothing: bool) -> CliResult {
+    let verdict = state.verdict();
+    if terminal.json {
+        terminal.json(&report::json::run(state, &verdict));
+    } else if nothing {
+        terminal.out(&report::text::nothing_to_do(state));
+    } else {
+        terminal.out(&report::text::summary(state, &repo.state_dir(), now(), terminal.color_out));
+    }
+    Ok(match (told.exit(), verdict) {
+        (_, Verdict::Done) => Exit::Done,
+        (Some(exit), _) => exit,
+        (None, Verdict::Failed) => Exit::Failed,
+        (None, Verdict::Stopped(_)) => Exit::Stopped,
+    })
+}

@@ -1,0 +1,108 @@
+//! What most verbs begin with: the repository, the files, the target.
+
+use std::path::PathBuf;
+
+use super::args::{Global, Select};
+use super::exit::{Exit, Failure};
+use super::terminal::Terminal;
+use crate::core::{Selection, State};
+use crate::files::{self, Options, Project};
+use crate::git::{Head, Repo};
+use crate::model::Graph;
+use crate::plan::select;
+
+/// The directory the program works in.
+pub fn directory(global: &Global) -> Result<PathBuf, Failure> {
+    let dir = global.directory.clone().unwrap_or_else(|| PathBuf::from("."));
+    dir.canonicalize().map_err(|e| Failure::new(Exit::Usage, format!("the directory {} cannot be used: {e}", dir.display())))
+}
+
+pub fn repository(global: &Global) -> Result<Repo, Failure> {
+    Repo::discover(&directory(global)?).map_err(|e| Failure::unfit(e.to_string()))
+}
+
+/// Reads and checks the files; what is wrong with them is shown, all at once.
+pub fn project(global: &Global, terminal: &Terminal, repo: &Repo) -> Result<Project, Failure> {
+    let dir = directory(global)?;
+    let root = match &global.config {
+        Some(_) => repo.root().to_owned(),
+        None => files::find_root(&dir).ok_or_else(|| {
+            Failure::unfit(format!("no drover.toml in {} or above it\n  Run `drover init` to write one.", dir.display()))
+        })?,
+    };
+    if root != repo.root() {
+        return Err(Failure::unfit(format!(
+            "drover.toml stands in {}, but the repository's root is {}\n  Move it to the root: worktrees are of the whole repository.",
+            root.display(),
+            repo.root().display()
+        )));
+    }
+    let loaded = files::load(&root, &Options { config: global.config.clone() });
+    if !loaded.report.is_empty() {
+        match terminal.json && loaded.project.is_none() {
+            true => terminal.json(&loaded.report.json()),
+            false => terminal.note(&loaded.report.graphical(terminal.color_err, terminal.width)),
+        }
+    }
+    loaded.project.ok_or_else(|| Failure::unfit(loaded.report.summary()))
+}
+
+/// The branch that finished work lands on: as configured, or the one checked out.
+pub fn target(repo: &Repo, project: Option<&Project>) -> Result<String, Failure> {
+    let name = match (project.and_then(|p| p.target.clone()), repo.head()) {
+        (Some(name), _) => name,
+        (None, Head::Branch { name, .. }) => name,
+        (None, Head::Detached) => {
+            return Err(Failure::unfit("HEAD is detached, so there is no branch to land on\n  Check out a branch, or set `[project] target` in drover.toml."));
+        }
+    };
+    match repo.branch_tip(&name) {
+        Ok(Some(_)) => Ok(name),
+        Ok(None) => Err(Failure::unfit(format!("the target branch `{name}` has no commits yet\n  Commit the task files first: `git add drover.toml drover && git commit -m \"Add tasks\"`."))),
+        Err(error) => Err(Failure::unfit(error.to_string())),
+    }
+}
+
+/// The tasks that the arguments name.
+pub fn selection(args: &Select, graph: &Graph, state: &State) -> Result<Selection, Failure> {
+    let mut exprs: Vec<String> = args.tasks.iter().map(|t| with_needs(t)).collect();
+    exprs.extend(args.select.iter().cloned());
+    exprs.extend(args.epic.iter().map(|e| format!("epic:{e}")));
+    if exprs.is_empty() && args.exclude.is_empty() {
+        return Ok(Selection::All);
+    }
+    if exprs.is_empty() {
+        exprs.push("*".into());
+    }
+    let universe = select::Universe::new(graph, state);
+    let chosen = select::resolve(&exprs, &args.exclude, &universe).map_err(|e| Failure::new(Exit::NoMatch, e.to_string()))?;
+    Ok(Selection::Only(chosen))
+}
+
+/// A bare id on the command line stands for the task and what it needs.
+fn with_needs(term: &str) -> String {
+    let plain = term.contains('+') || term.contains(',');
+    if plain { term.to_owned() } else { format!("+{term}") }
+}
+
+/// The target that the record is looked up under, also where the files are broken.
+pub fn recorded_target(global: &Global, repo: &Repo) -> Result<String, Failure> {
+    let options = Options { config: global.config.clone() };
+    match (files::configured_target(repo.root(), &options), repo.head()) {
+        (Some(name), _) | (None, Head::Branch { name, .. }) => Ok(name),
+        (None, Head::Detached) => Err(Failure::unfit("HEAD is detached and drover.toml names no target\n  Check out a branch, or set `[project] target`.")),
+    }
+}
+
+/// The graph as recorded, for selectors where the files are not read.
+pub fn recorded_graph(state: &State) -> Graph {
+    let specs = state.tasks.values().filter(|t| !t.removed).map(|t| (*t.spec).clone()).collect();
+    // A record that is no graph any more (a dependency left the files) selects by id alone.
+    Graph::build(specs, Vec::new(), &Default::default()).unwrap_or_default()
+}
+
+/// Drover's own environment, as it was at the start. What is not text cannot be passed on.
+#[expect(clippy::disallowed_methods, reason = "the command line is where the environment is read")]
+pub fn environment() -> Vec<(String, String)> {
+    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+}

@@ -1,0 +1,16 @@
+//! `drover schema NAME`: what editors check the files against.
+
+use super::args::SchemaName;
+use super::exit::{CliResult, Exit};
+use crate::{files, report};
+
+pub fn run(name: SchemaName) -> CliResult {
+    let schema = match name {
+        SchemaName::Drover => files::schema::drover(),
+        SchemaName::Task => files::schema::task(),
+        SchemaName::Plan => report::schema::plan(),
+        SchemaName::Status => report::schema::status(),
+    };
+    println!("{schema:#}");
+    Ok(Exit::Done)
+}

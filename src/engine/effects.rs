@@ -1,0 +1,118 @@
+//! The real effects: each command a blocking task of its own, its answer sent to the driver.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::driver::{Effects, Message};
+use super::machine::{Done, Job};
+use super::steps;
+use crate::base::Aid;
+use crate::core::{Answer, Command, Failure, FailureClass, Input};
+use crate::git::Repo;
+use crate::process;
+use crate::store::lock::ActiveLock;
+
+/// Everything an effect may touch. Shared by all of them; holds no state of the run.
+pub struct World {
+    pub repo: Repo,
+    pub target: String,
+    /// `<git common dir>/drover`.
+    pub state_dir: PathBuf,
+    /// Below here and nowhere else worktrees are made and removed.
+    pub worktrees: PathBuf,
+    /// Drover's own environment, as it was at the start.
+    pub inherited: Vec<(String, String)>,
+    pub running: Running,
+    pub lock: ActiveLock,
+}
+
+impl World {
+    /// Where an attempt's records are kept.
+    pub fn attempt_dir(&self, aid: &Aid) -> PathBuf {
+        self.state_dir.join("attempts").join(aid.as_str())
+    }
+    pub fn worktree_path(&self, aid: &Aid) -> PathBuf {
+        self.worktrees.join(aid.as_str())
+    }
+}
+
+/// The step directories whose processes this process waits for, so that they can be ended.
+#[derive(Default)]
+pub struct Running {
+    dirs: Mutex<BTreeSet<PathBuf>>,
+    stopping: AtomicBool,
+}
+
+impl Running {
+    /// Runs or adopts a command; `None` if processes are being ended and it was not started.
+    pub fn run(&self, dir: &Path, launch: &process::Launch) -> Option<std::io::Result<process::Completion>> {
+        self.locked().insert(dir.to_owned());
+        // The flag is looked at after the directory is listed: whoever sets it later sees it there.
+        let result = (!self.stopping.load(Ordering::SeqCst)).then(|| process::run(dir, launch));
+        self.locked().remove(dir);
+        result
+    }
+
+    fn locked(&self) -> std::sync::MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.dirs.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Asks every listed process tree to end. What is listed later is not started: see `run`.
+    fn end_all(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        for dir in self.locked().iter() {
+            if let Err(error) = process::interrupt(dir) {
+                tracing::warn!("what runs in {} could not be told to end: {error}", dir.display());
+            }
+        }
+    }
+}
+
+pub struct RealEffects {
+    pub world: Arc<World>,
+    pub runtime: Handle,
+    pub outbox: Sender<Message>,
+}
+
+impl Effects for RealEffects {
+    fn start(&mut self, job: Job) {
+        let outbox = self.outbox.clone();
+        if let Command::WakeAt { at, length } = job.command {
+            let wait = at.since(super::driver::now()).min(Duration::from_millis(length));
+            self.runtime.spawn(async move {
+                tokio::time::sleep(wait).await;
+                // The driver may be gone: then nobody needs waking.
+                let _ = outbox.send(Message::Done(Done { command: job.command, inputs: vec![Input::Tick] }));
+            });
+            return;
+        }
+        let world = self.world.clone();
+        self.runtime.spawn_blocking(move || {
+            let inputs = catch_unwind(AssertUnwindSafe(|| steps::perform(&world, &job))).unwrap_or_else(|_| bug(&job));
+            let _ = outbox.send(Message::Done(Done { command: job.command, inputs }));
+        });
+    }
+
+    fn interrupt(&mut self) {
+        self.world.running.end_all();
+    }
+
+    fn still_ours(&self) -> bool {
+        self.world.lock.still_ours()
+    }
+}
+
+/// A panic in an effect fails the attempt, and is told as the bug it is.
+fn bug(job: &Job) -> Vec<Input> {
+    let Some(work) = &job.work else { return Vec::new() };
+    let message = format!("Drover has a bug: {:?} panicked; the log above says where. Please report it.", job.command);
+    let failure = Failure::new(FailureClass::Bug, message);
+    vec![Input::Answer { task: work.spec.id.clone(), aid: work.attempt.aid.clone(), answer: Answer::Broken { failure } }]
+}

@@ -1,0 +1,87 @@
+//! From files to git: the snapshot after each agent step, and the commit that may land.
+
+use globset::{Glob, GlobSetBuilder};
+
+use super::prepare::{at, keep_ref};
+use super::{Ends, StepResult};
+use crate::core::{Answer, Failure, FailureClass, Snap, Step};
+use crate::engine::effects::World;
+use crate::engine::machine::Work;
+use crate::git::{self, Snapshot, SnapshotRequest};
+use crate::model::Workspace;
+use crate::process;
+
+/// Keeps the files as step `n` left them, before anything else looks at them.
+pub fn snapshot(world: &World, work: &Work, n: usize) -> StepResult {
+    let attempt = &work.attempt;
+    if work.spec.workspace == Workspace::Checkout {
+        let snap = Snap { tree: attempt.base.clone(), commit: attempt.base.clone(), unchanged: false, problem: None };
+        return Ok(Answer::Snapshotted { n, snap });
+    }
+    // Nothing may still write while the files are read.
+    process::sweep(attempt.aid.as_str());
+    let step = work.spec.steps.get(n).ok_or_else(|| Ends::stale("commit"))?;
+    let parent = attempt.snaps.last().map_or(&attempt.base, |s| &s.commit);
+    let taken = world.repo.snapshot(&SnapshotRequest {
+        path: &world.worktree_path(&attempt.aid),
+        name: attempt.aid.as_str(),
+        base: &attempt.base,
+        parent,
+        message: &git::message(&step.title, &summary(work), ""),
+        date: attempt.started,
+        keep_ref: &keep_ref(&attempt.aid, n),
+    })?;
+    let snap = Snap { problem: problem(work, &taken), tree: taken.tree, commit: taken.commit, unchanged: taken.unchanged };
+    Ok(Answer::Snapshotted { n, snap })
+}
+
+fn summary(work: &Work) -> String {
+    match &work.attempt.step {
+        Step::Snapshot { exit, .. } if !exit.summary.is_empty() => exit.summary.clone(),
+        _ => work.attempt.summary.clone(),
+    }
+}
+
+/// What makes the files unfit to land, if anything does.
+fn problem(work: &Work, taken: &Snapshot) -> Option<Failure> {
+    if let Some(what) = &taken.tampered {
+        return Some(Failure::new(FailureClass::Tampered, format!("the worktree's link to the repository was changed: {what}")));
+    }
+    if !taken.nested.is_empty() {
+        let message = format!("a repository inside the worktree cannot land: {}; remove its .git, or add it as a submodule by hand", taken.nested.join(", "));
+        return Some(Failure::new(FailureClass::NestedRepository, message));
+    }
+    let mut builder = GlobSetBuilder::new();
+    for pattern in work.spec.protect.iter().filter_map(|p| Glob::new(p).ok()) {
+        builder.add(pattern);
+    }
+    let protected = builder.build().ok()?;
+    let touched: Vec<&str> = taken.changed.iter().filter(|p| protected.is_match(p)).map(String::as_str).take(20).collect();
+    let message = format!("it touched protected files: {} (`protect` of the task)", touched.join(", "));
+    (!touched.is_empty()).then(|| Failure::new(FailureClass::Protected, message))
+}
+
+/// The commit of exactly the verified tree, with the record of what it is. The same again
+/// after a crash: its dates are stored ones.
+pub fn commit(world: &World, work: &Work) -> StepResult {
+    let attempt = &work.attempt;
+    at(work, |step| matches!(step, Step::Commit).then_some(()))?;
+    let last = attempt.snaps.last().ok_or_else(|| Ends::stale("commit"))?;
+    let parent = attempt.snaps.len().checked_sub(2).and_then(|i| attempt.snaps.get(i)).map_or(&attempt.base, |s| &s.commit);
+    let message = git::message(&work.spec.title, &attempt.summary, &trailers(work));
+    let commit = world.repo.commit(&last.tree, &[parent.clone()], &message, attempt.started)?;
+    world.repo.keep(&format!("refs/drover/attempts/{}", attempt.aid), &commit)?;
+    Ok(Answer::Committed { commit })
+}
+
+/// The record of a landed task, read again by whoever has only the repository.
+pub fn trailers(work: &Work) -> String {
+    let agent = work.spec.agents().last().map_or_else(
+        || "command".to_owned(),
+        |a| match &a.model {
+            Some(model) => format!("{}/{model}", a.kind.name()),
+            None => a.kind.name().to_owned(),
+        },
+    );
+    git::trailers(&format!("{}@{}", work.spec.id, work.spec.digest), work.attempt.aid.as_str(), work.attempt.run.as_str(), &agent)
+}

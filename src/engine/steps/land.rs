@@ -1,0 +1,58 @@
+//! Landing: merge in memory, and a compare-and-swap of the line. One attempt at a time.
+
+use super::commit::trailers;
+use super::prepare::at;
+use super::{Ends, StepResult};
+use crate::core::{Answer, Failure, FailureClass, Step};
+use crate::engine::effects::World;
+use crate::engine::machine::Work;
+use crate::git::{self, Merge};
+
+/// Merges the attempt's commit onto the line's tip, without touching any files.
+pub fn merge(world: &World, work: &Work) -> StepResult {
+    let attempt = &work.attempt;
+    let commit = at(work, |step| match step {
+        Step::Merge { commit } => Some(commit),
+        _ => None,
+    })?;
+    let tip = world.repo.line_tip(&world.target)?.ok_or_else(|| Ends::Trouble("the integration line is gone".into()))?;
+    if let Some(landed) = world.repo.find_landed(&attempt.base, &tip, attempt.aid.as_str())? {
+        return Ok(Answer::Landed { commit: landed, tip });
+    }
+    let tree = match world.repo.merge(&tip, commit)? {
+        Merge::Conflict { paths } => return Ok(Answer::Conflict { paths }),
+        Merge::Clean { tree } => tree,
+    };
+    let subject = format!("Merge {}: {}", work.spec.id, work.spec.title);
+    let message = git::message(&subject, "", &trailers(work));
+    let new = world.repo.commit(&tree, &[tip.clone(), commit.clone()], &message, attempt.started)?;
+    // Anchored before the intent is recorded: a garbage collection must not take it.
+    world.repo.move_ref(&format!("refs/drover/attempts/{}-land", attempt.aid), &new)?;
+    Ok(Answer::Merged { old: tip, new, tree })
+}
+
+/// Moves the line, if it is still where the merge started from. Looks first: after a crash it
+/// may have happened already.
+pub fn land(world: &World, work: &Work) -> StepResult {
+    let attempt = &work.attempt;
+    let (old, new, tree) = at(work, |step| match step {
+        Step::Land { old, new, tree, .. } => Some((old, new, tree)),
+        _ => None,
+    })?;
+    let tip = world.repo.line_tip(&world.target)?.ok_or_else(|| Ends::Trouble("the integration line is gone".into()))?;
+    if let Some(landed) = world.repo.find_landed(&attempt.base, &tip, attempt.aid.as_str())? {
+        return Ok(Answer::Landed { commit: landed, tip });
+    }
+    if tip != *old || !world.repo.exists(new)? {
+        return Ok(Answer::LostRace);
+    }
+    // What was verified is what lands: asserted on the commit itself.
+    if world.repo.tree_of(new)? != *tree || world.repo.parents(new)?.first() != Some(old) {
+        let message = format!("the merge {} is not the one that was verified", new.short());
+        return Err(Ends::Broken(Failure::new(FailureClass::Bug, message)));
+    }
+    match world.repo.land(&world.target, old, new)? {
+        true => Ok(Answer::Landed { commit: new.clone(), tip: new.clone() }),
+        false => Ok(Answer::LostRace),
+    }
+}

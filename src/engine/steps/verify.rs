@@ -1,0 +1,109 @@
+//! Checks and setup: a shell line in the attempt's worktree, on exactly the tree it is to prove.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::agent::with_output;
+use super::{Ends, StepResult};
+use crate::agent;
+use crate::base::{Oid, format_duration};
+use crate::core::{Answer, FailureClass};
+use crate::engine::effects::World;
+use crate::engine::machine::Work;
+use crate::model::{Check, Policy, Workspace};
+use crate::process::{self, Completion, Ended, Launch, Probe};
+
+/// Proves one check on one tree. The files are made exactly that tree first: what an earlier
+/// check or the agent's daemons wrote is not in it.
+pub fn check(world: &World, policy: &Policy, work: &Work, tree: &Oid, key: &str) -> StepResult {
+    let mut checks = work.spec.steps.iter().flat_map(|s| &s.verify).chain(&work.spec.verify).chain(&policy.merge.verify);
+    let check = checks.find(|c| c.key() == key).ok_or_else(|| Ends::stale("verify"))?;
+    let dir = usable_dir(&world.attempt_dir(&work.attempt.aid).join(format!("check-{}-{key}", tree.short())));
+    if work.spec.workspace == Workspace::Worktree && matches!(process::probe(&dir)?, Probe::Fresh) {
+        world.repo.set_files(&world.worktree_path(&work.attempt.aid), work.attempt.aid.as_str(), tree)?;
+    }
+    let ended = run(world, policy, work, &dir, check)?;
+    if ended == (Ended::Exited { code: 0 }) {
+        return Ok(Answer::CheckPassed { tree: tree.clone(), check: key.to_owned() });
+    }
+    let failure = with_output(FailureClass::Verify, format!("verify `{}` {}", check.label(), words(&ended, check)), &dir);
+    Ok(Answer::CheckFailed { tree: tree.clone(), failure })
+}
+
+/// One setup command of a new worktree.
+pub fn setup(world: &World, policy: &Policy, work: &Work, dir: &Path, command: &Check) -> Result<(), Ends> {
+    match run(world, policy, work, dir, command)? {
+        Ended::Exited { code: 0 } => Ok(()),
+        ended => {
+            let message = format!("setup `{}` {}", command.label(), words(&ended, command));
+            Err(Ends::Broken(with_output(FailureClass::Setup, message, dir)))
+        }
+    }
+}
+
+/// The first of `dir`, `dir.1`, … that was not cut short: a record that says nothing about the
+/// check is never used again.
+fn usable_dir(dir: &Path) -> PathBuf {
+    let cut_short = |dir: &Path| match process::probe(dir) {
+        Ok(Probe::Lost) => true,
+        Ok(Probe::Finished(record)) => record.ended == Ended::Interrupted,
+        // What cannot be read is told by the run that comes next.
+        Ok(Probe::Fresh | Probe::Running { .. }) | Err(_) => false,
+    };
+    let numbered = (1..).map(|n| dir.with_extension(n.to_string()));
+    std::iter::once(dir.to_owned()).chain(numbered).find(|d| !cut_short(d)).unwrap_or_else(|| dir.to_owned())
+}
+
+fn run(world: &World, policy: &Policy, work: &Work, dir: &Path, check: &Check) -> Result<Ended, Ends> {
+    let cwd = match work.spec.workspace {
+        Workspace::Worktree => world.worktree_path(&work.attempt.aid),
+        Workspace::Checkout => world.repo.root().to_owned(),
+    };
+    let worktree = cwd.to_string_lossy().into_owned();
+    let step = work.spec.steps.last().ok_or_else(|| Ends::stale("verify"))?;
+    let argv = agent::shell(&check.run, &super::agent::context(policy, work, step, &worktree, None)).argv;
+    let launch = Launch {
+        aid: work.attempt.aid.to_string(),
+        argv,
+        env: environment(world, work, &worktree, &BTreeMap::new()),
+        cwd,
+        stdin: None,
+        timeout: check.timeout,
+        stall_timeout: None,
+        grace: policy.shutdown_grace,
+    };
+    match world.running.run(dir, &launch) {
+        None => Err(Ends::CutShort),
+        Some(Ok(Completion::Lost)) => Err(Ends::Trouble("the shim of a check was killed".into())),
+        Some(Err(error)) => Err(error.into()),
+        Some(Ok(Completion::Finished(record))) if record.ended == Ended::Interrupted => Err(Ends::CutShort),
+        Some(Ok(Completion::Finished(record))) => Ok(record.ended),
+    }
+}
+
+/// What every command of a task sees: the allow-list, the task's own variables, and names for
+/// what it is part of.
+pub fn environment(world: &World, work: &Work, worktree: &str, additions: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut env = agent::environment(&work.spec, additions, world.inherited.iter().cloned());
+    let own = [
+        ("DROVER_TASK", work.spec.id.to_string()),
+        ("DROVER_EPIC", work.spec.epic.as_ref().map(|e| e.to_string()).unwrap_or_default()),
+        ("DROVER_RUN", work.attempt.run.to_string()),
+        ("DROVER_ATTEMPT_NUMBER", work.attempt.no.to_string()),
+        ("DROVER_BASE", work.attempt.base.to_string()),
+        ("DROVER_WORKTREE", worktree.to_owned()),
+    ];
+    env.extend(own.map(|(k, v)| (k.to_owned(), v)));
+    env
+}
+
+fn words(ended: &Ended, check: &Check) -> String {
+    match ended {
+        Ended::Exited { code } => format!("exit {code}"),
+        Ended::Signaled { signal } => format!("was ended by signal {signal}"),
+        Ended::TimedOut => format!("ran longer than {}", format_duration(check.timeout)),
+        Ended::Stalled => "printed nothing for too long".into(),
+        Ended::Interrupted => "was interrupted".into(),
+        Ended::NotStarted { why } => format!("could not be started: {why}"),
+    }
+}

@@ -1,0 +1,295 @@
+//! The main job through the real program: files to landed commits.
+
+use std::fs;
+
+use crate::fixture::{CONFIG, repo, until};
+
+#[test]
+fn a_diamond_of_tasks_runs_to_completion_and_each_starts_from_what_it_needs() {
+    let it = repo()
+        .file("drover.toml", CONFIG)
+        .file(
+            "drover/tasks.toml",
+            r#"
+[[task]]
+id = "a"
+title = "Base"
+prompt = "echo a >a.txt"
+[[task]]
+id = "b"
+title = "Left"
+prompt = "cat a.txt >b.txt"
+depends_on = ["a"]
+[[task]]
+id = "c"
+title = "Right"
+prompt = "cat a.txt >c.txt"
+depends_on = ["a"]
+[[task]]
+id = "d"
+title = "Both"
+prompt = "cat b.txt c.txt >d.txt"
+depends_on = ["b", "c"]
+verify = ["test \"$(cat d.txt)\" = \"a\na\""]
+"#,
+        )
+        .commit("tasks");
+    let ran = it.drover(&["apply"]).expect(0);
+    assert!(ran.out.contains("4"), "{}", ran.out);
+    let landed = it.landed();
+    assert_eq!(landed.len(), 4, "{landed:?}");
+    assert_eq!((landed[0].as_str(), landed[3].as_str()), ("a", "d"));
+    assert_eq!(it.read("d.txt"), "a\na\n");
+    assert_eq!(it.git(&["status", "--porcelain"]), "");
+    assert_eq!(it.git(&["worktree", "list"]).lines().count(), 1, "worktrees are taken away");
+    for (task, status) in it.statuses() {
+        assert_eq!(status, "completed", "{task}");
+    }
+    // Again, with nothing changed: nothing happens.
+    let tip = it.git(&["rev-parse", "main"]);
+    let again = it.drover(&["apply"]).expect(0);
+    assert!(again.out.to_lowercase().contains("nothing to do"), "{}", again.out);
+    assert_eq!(it.git(&["rev-parse", "main"]), tip);
+}
+
+#[test]
+fn a_failed_verification_is_retried_and_the_next_attempt_is_told() {
+    let it = repo()
+        .file("drover.toml", CONFIG)
+        .file(
+            "drover/t.toml",
+            r#"
+[agents]
+"#,
+        )
+        .commit("broken");
+    it.drover(&["apply"]).expect(78);
+    it.write(
+        "drover/t.toml",
+        r#"
+[[task]]
+id = "fix"
+title = "Fix it"
+agent = "keep"
+prompt = "the words of the task"
+verify = ["grep -q right out.txt"]
+"#,
+    );
+    let prompts = it.outside("prompts");
+    let script = format!("cat >>{0}; if [ \"$DROVER_ATTEMPT_NUMBER\" = 1 ]; then echo wrong >out.txt; else echo right >out.txt; fi", prompts.display());
+    it.write("drover.toml", &format!("{CONFIG}\n[agents.keep]\nkind = \"command\"\nshell = {script:?}\n"));
+    it.git(&["add", "-A"]);
+    it.git(&["commit", "-qm", "mended"]);
+    it.drover(&["apply"]).expect(0);
+    assert_eq!(it.read("out.txt"), "right\n");
+    let told = fs::read_to_string(&prompts).unwrap();
+    assert_eq!(told.matches("the words of the task").count(), 2, "{told}");
+    assert!(told.contains("grep -q right out.txt"), "the second prompt says what failed: {told}");
+    // What the first attempt made is kept.
+    let kept = it.git(&["for-each-ref", "--format=%(refname)", "refs/drover/attempts/"]);
+    let wrong = kept.lines().any(|r| it.git(&["show", &format!("{r}:out.txt")]) == "wrong");
+    assert!(wrong, "{kept}");
+}
+
+#[test]
+fn a_task_out_of_attempts_fails_its_dependents_are_blocked_and_the_rest_goes_on() {
+    let it = repo()
+        .file("drover.toml", CONFIG)
+        .file(
+            "drover/t.toml",
+            r#"
+[[task]]
+id = "bad"
+title = "Cannot work"
+prompt = "echo the reason is here; exit 3"
+retry = { max_attempts = 2 }
+[[task]]
+id = "after"
+title = "Waits in vain"
+prompt = "echo x >x"
+depends_on = ["bad"]
+[[task]]
+id = "good"
+title = "Independent"
+prompt = "echo y >y"
+"#,
+        )
+        .commit("tasks");
+    let ran = it.drover(&["apply"]).expect(1);
+    assert!(ran.err.contains("the reason is here"), "the output of what failed is shown: {}", ran.err);
+    assert_eq!(it.landed(), ["good"]);
+    let statuses = it.statuses();
+    assert!(statuses.contains(&("bad".into(), "failed".into())) && statuses.contains(&("after".into(), "blocked".into())), "{statuses:?}");
+    // A second apply finds it exhausted, and says so.
+    it.drover(&["apply"]).expect(1);
+    assert_eq!(it.landed(), ["good"]);
+    // A mended definition starts anew.
+    let mended = it.read("drover/t.toml").replace("echo the reason is here; exit 3", "echo z >z");
+    it.write("drover/t.toml", &mended);
+    it.drover(&["apply"]).expect(0);
+    assert_eq!(it.landed().len(), 3);
+}
+
+#[test]
+fn sub_tasks_run_in_order_in_one_worktree_and_land_as_one() {
+    let it = repo()
+        .file("drover.toml", CONFIG)
+        .file(
+            "drover/t.toml",
+            r#"
+[[task]]
+id = "whole"
+title = "The whole"
+prompt = "cat part >all; echo own >>all"
+  [[task.subtask]]
+  id = "one"
+  title = "First part"
+  prompt = "echo one >part"
+  [[task.subtask]]
+  id = "two"
+  title = "Second part"
+  prompt = "echo two >>part"
+  verify = ["grep -q one part"]
+"#,
+        )
+        .commit("tasks");
+    it.drover(&["apply"]).expect(0);
+    assert_eq!(it.read("all"), "one\ntwo\nown\n");
+    assert_eq!(it.landed(), ["whole"]);
+    let subjects = it.git(&["log", "--format=%s", "main"]);
+    assert!(subjects.contains("First part") && subjects.contains("Second part"), "a commit each: {subjects}");
+}
+
+#[test]
+fn the_users_uncommitted_work_is_left_alone_and_what_landed_waits() {
+    let it = repo().file("drover.toml", CONFIG).file("shared.txt", "old\n").file("drover/t.toml", "[[task]]\nid = \"t\"\ntitle = \"T\"\nprompt = \"echo new >shared.txt\"\n").commit("tasks");
+    it.write("shared.txt", "mine, not committed\n");
+    it.write("untracked.txt", "mine too\n");
+    let before = it.checkout();
+    let ran = it.drover(&["apply"]).expect(5);
+    assert!(format!("{}{}", ran.out, ran.err).contains("shared.txt"), "{}\n{}", ran.out, ran.err);
+    assert_eq!(it.checkout(), before);
+    assert_eq!(it.statuses(), [("t".into(), "completed".into())]);
+    // Once it is out of the way, a second apply finishes.
+    it.git(&["checkout", "-q", "shared.txt"]);
+    it.drover(&["apply"]).expect(0);
+    assert_eq!(it.read("shared.txt"), "new\n");
+    assert_eq!(it.read("untracked.txt"), "mine too\n");
+    assert_eq!(it.landed(), ["t"]);
+}
+
+#[test]
+fn conflicting_tasks_are_told_of_the_conflict_and_try_again_on_the_new_tip() {
+    let script = r#"{ cat base.txt; echo line of $DROVER_TASK; } >new; mv new base.txt; while [ ! -e GATE ]; do sleep 0.02; done"#;
+    let it = repo();
+    let gate = it.outside("gate");
+    let script = script.replace("GATE", gate.to_str().unwrap());
+    let task = |id: &str| format!("[[task]]\nid = \"{id}\"\ntitle = \"Add {id}\"\nagent = \"adder\"\nprompt = \"x\"\n");
+    let it = it
+        .file("drover.toml", &format!("{CONFIG}\n[agents.adder]\nkind = \"command\"\nshell = {script:?}\n"))
+        .file("base.txt", "first\n")
+        .file("drover/t.toml", &format!("{}{}", task("one"), task("two")))
+        .commit("tasks");
+    let mut child = it.spawn(&["apply"]);
+    // Both have started from the same base before either may end.
+    until("two agents", || started(&it) == 2);
+    fs::write(&gate, "").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let text = it.read("base.txt");
+    assert!(text.contains("line of one") && text.contains("line of two"), "{text}");
+    assert_eq!(it.landed().len(), 2);
+}
+
+fn started(it: &crate::fixture::Fixture) -> usize {
+    let Ok(attempts) = fs::read_dir(it.state_dir().join("attempts")) else { return 0 };
+    attempts.flatten().filter(|a| a.path().join("agent-0/started").exists()).count()
+}
+
+#[test]
+fn a_diff_that_touches_protected_files_fails_the_attempt_by_name() {
+    let it = repo().file("drover.toml", CONFIG).file("drover/t.toml", "[[task]]\nid = \"t\"\ntitle = \"T\"\nretry = { max_attempts = 1 }\nprompt = \"echo >>drover.toml; echo x >x\"\n").commit("tasks");
+    let ran = it.drover(&["apply"]).expect(1);
+    assert!(ran.err.contains("drover.toml") && ran.err.contains("protect"), "{}", ran.err);
+    assert!(it.landed().is_empty());
+}
+
+#[test]
+fn an_agent_that_changes_nothing_fails_saying_so_unless_that_is_allowed() {
+    let it = repo().file("drover.toml", CONFIG).file("drover/t.toml", "[[task]]\nid = \"t\"\ntitle = \"T\"\nretry = { max_attempts = 1 }\nprompt = \"true\"\n[[task]]\nid = \"job\"\ntitle = \"Job\"\nrun = \"true\"\n").commit("tasks");
+    let ran = it.drover(&["apply"]).expect(1);
+    assert!(ran.err.contains("allow_empty"), "{}", ran.err);
+    assert_eq!(it.landed(), ["job"]);
+}
+
+#[test]
+fn time_outs_end_an_agent_that_will_not_end() {
+    let it = repo().file("drover.toml", CONFIG).file("drover/t.toml", "[[task]]\nid = \"t\"\ntitle = \"T\"\ntimeout = \"300ms\"\nretry = { max_attempts = 1 }\nprompt = \"trap '' TERM; sleep 600 & wait; sleep 600\"\n[[task]]\nid = \"s\"\ntitle = \"S\"\nstall_timeout = \"300ms\"\nretry = { max_attempts = 1 }\nprompt = \"sleep 600\"\n").commit("tasks");
+    let ran = it.drover(&["apply"]).expect(1);
+    let said = ran.err.to_lowercase();
+    assert!(said.contains("300ms"), "{}", ran.err);
+}
+
+#[test]
+fn groups_and_workers_limit_what_runs_at_once() {
+    let it = repo();
+    let log = it.outside("log");
+    let line = format!("echo in >>{0}; sleep 0.05; echo out >>{0}", log.display());
+    let mut tasks = String::new();
+    for n in 0..6 {
+        tasks.push_str(&format!("[[task]]\nid = \"t{n}\"\ntitle = \"T{n}\"\nrun = {line:?}\ngroups = [\"db\"]\n"));
+    }
+    let it = it.file("drover.toml", &format!("{CONFIG}\n[groups.db]\nmax_parallel = 1\n")).file("drover/t.toml", &tasks).commit("tasks");
+    it.drover(&["apply"]).expect(0);
+    let text = fs::read_to_string(&log).unwrap();
+    assert_eq!(text, "in\nout\n".repeat(6), "never two at once");
+}
+
+#[test]
+fn a_task_in_the_checkout_sees_what_it_depends_on_and_commits_nothing() {
+    let it = repo().file("drover.toml", CONFIG).file("drover/t.toml", "[[task]]\nid = \"make\"\ntitle = \"Make\"\nprompt = \"echo made >made.txt\"\n[[task]]\nid = \"job\"\ntitle = \"Job\"\nworkspace = \"checkout\"\nrun = \"cp made.txt ../tmp/seen\"\ndepends_on = [\"make\"]\n").commit("tasks");
+    it.drover(&["apply"]).expect(0);
+    assert_eq!(fs::read_to_string(it.outside("seen")).unwrap(), "made\n");
+    assert_eq!(it.landed(), ["make"]);
+    assert_eq!(it.statuses().iter().filter(|(_, s)| s == "completed").count(), 2);
+}
+
+#[test]
+fn a_changed_definition_runs_again_and_its_dependents_do_not() {
+    let it = repo().file("drover.toml", CONFIG).file("drover/t.toml", "[[task]]\nid = \"a\"\ntitle = \"A\"\nprompt = \"echo 1 >>a\"\n[[task]]\nid = \"b\"\ntitle = \"B\"\nprompt = \"echo 1 >>b\"\ndepends_on = [\"a\"]\n").commit("tasks");
+    it.drover(&["apply"]).expect(0);
+    it.write("drover/t.toml", &it.read("drover/t.toml").replace("echo 1 >>a", "echo 2 >>a"));
+    it.git(&["commit", "-qam", "edit"]);
+    let plan = it.drover(&["plan", "--detailed-exitcode"]).expect(2);
+    assert!(plan.out.contains('~') && plan.out.contains(" a "), "{}", plan.out);
+    it.drover(&["apply"]).expect(0);
+    assert_eq!((it.read("a"), it.read("b")), ("1\n2\n".into(), "1\n".into()));
+    assert_eq!(it.landed(), ["a", "b", "a"]);
+    it.drover(&["plan", "--detailed-exitcode"]).expect(0);
+}
+
+#[test]
+fn a_selection_limits_what_runs_and_a_term_that_matches_nothing_is_an_error() {
+    let it = repo().file("drover.toml", CONFIG).file("drover/t.toml", "[[task]]\nid = \"a\"\ntitle = \"A\"\nprompt = \"echo 1 >a\"\n[[task]]\nid = \"b\"\ntitle = \"B\"\nprompt = \"echo 1 >b\"\ndepends_on = [\"a\"]\n[[task]]\nid = \"other\"\ntitle = \"O\"\nprompt = \"echo 1 >o\"\n").commit("tasks");
+    let ran = it.drover(&["apply", "othr"]).expect(4);
+    assert!(ran.err.contains("other"), "{}", ran.err);
+    it.drover(&["apply", "b"]).expect(0);
+    assert_eq!(it.landed(), ["a", "b"]);
+    it.drover(&["run"]).expect(0);
+    assert_eq!(it.landed(), ["a", "b", "other"]);
+}
+
+#[test]
+fn a_second_drover_is_told_who_holds_the_store() {
+    let it = repo();
+    let gate = it.outside("gate");
+    let line = format!("while [ ! -e {} ]; do sleep 0.02; done", gate.display());
+    let it = it.file("drover.toml", CONFIG).file("drover/t.toml", &format!("[[task]]\nid = \"t\"\ntitle = \"T\"\nrun = {line:?}\n")).commit("tasks");
+    let mut first = it.spawn(&["apply"]);
+    until("an agent", || started(&it) == 1);
+    // Beside a running apply the status can be read.
+    assert_eq!(it.statuses(), [("t".into(), "in_progress".into())]);
+    let second = it.drover(&["apply"]).expect(75);
+    assert!(second.err.contains(&first.id().to_string()), "{}", second.err);
+    fs::write(&gate, "").unwrap();
+    assert_eq!(first.wait().unwrap().code(), Some(0));
+}

@@ -1,0 +1,196 @@
+//! The real program, killed: nothing finished is lost, nothing lands twice, no agent runs twice.
+
+use std::fs;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use crate::fixture::{CONFIG, Fixture, repo, until};
+
+/// Eight tasks, a chain and a fan; each agent logs that it ran, outside the repository.
+fn graph() -> Fixture {
+    let it = repo();
+    let log = it.outside("ran").display().to_string();
+    let mut tasks = String::new();
+    for n in 0..8 {
+        let needs = match n {
+            0 => String::new(),
+            1..4 => format!("\"t{}\"", n - 1),
+            _ => "\"t0\"".into(),
+        };
+        let script = format!("echo $DROVER_TASK >>{log}; echo {n} >f{n}; sleep 0.05; echo done >>f{n}");
+        tasks.push_str(&format!(
+            "[[task]]\nid = \"t{n}\"\ntitle = \"Task {n}\"\nprompt = {script:?}\ndepends_on = [{needs}]\nverify = [\"grep -q done f{n}\"]\n"
+        ));
+    }
+    it.file("drover.toml", &format!("{CONFIG}\n[merge]\nverify = [\"true\"]\n")).file("drover/t.toml", &tasks).commit("tasks")
+}
+
+fn start(it: &Fixture, verb: &str) -> Child {
+    it.drover_command(&[verb, "-q"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Everything that must hold once all is done, however it came there.
+#[track_caller]
+fn whole(it: &Fixture, agent_runs: Option<usize>) {
+    let mut landed = it.landed();
+    landed.sort();
+    assert_eq!(landed, (0..8).map(|n| format!("t{n}")).collect::<Vec<_>>(), "each task exactly once");
+    for n in 0..8 {
+        assert_eq!(it.read(&format!("f{n}")), format!("{n}\ndone\n"));
+    }
+    if let Some(runs) = agent_runs {
+        let ran = fs::read_to_string(it.outside("ran")).unwrap();
+        assert_eq!(ran.lines().count(), runs, "an agent ran again:\n{ran}");
+    }
+    assert_eq!(it.git(&["status", "--porcelain"]), "");
+    assert_eq!(it.git(&["worktree", "list"]).lines().count(), 1, "{}", it.git(&["worktree", "list"]));
+    it.git(&["fsck", "--no-dangling"]);
+    let locks = it.command("find").args([".git", "-name", "*.lock"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&locks.stdout), "", "stale locks");
+    let survivors = survivors(it);
+    assert!(survivors.is_empty(), "processes outlived their attempt: {survivors:?}");
+    assert!(it.statuses().iter().all(|(_, s)| s == "completed"), "{:?}", it.statuses());
+}
+
+/// Processes of attempts of this repository.
+fn survivors(it: &Fixture) -> Vec<String> {
+    let home = format!("HOME={}", it.home().display());
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let environ = fs::read(entry.path().join("environ")).unwrap_or_default();
+        let has = |what: &[u8]| environ.split(|b| *b == 0).any(|v| v.starts_with(what));
+        if has(home.as_bytes()) && has(b"DROVER_ATTEMPT=") {
+            found.push(fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default());
+        }
+    }
+    found
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().map_or(default, |v| v.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
+}
+
+#[test]
+fn drover_killed_at_random_instants_loses_nothing_and_runs_no_agent_twice() {
+    let mut rng = fastrand::Rng::with_seed(number("DROVER_KILL_SEED", 1));
+    let mut kills = 0;
+    for _ in 0..number("DROVER_KILL_ROUNDS", 4) {
+        let it = graph();
+        for _ in 0..8 {
+            let mut child = start(&it, "apply");
+            std::thread::sleep(Duration::from_millis(rng.u64(0..250)));
+            kills += u32::from(child.try_wait().unwrap().is_none());
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        it.drover(&["apply"]).expect(0);
+        whole(&it, Some(8));
+    }
+    assert!(kills > 5, "only {kills} of the kills hit a living Drover");
+}
+
+#[test]
+fn a_running_agent_is_adopted_after_a_kill_and_not_run_again() {
+    let it = repo();
+    let (ran, gate) = (it.outside("ran"), it.outside("gate"));
+    let script = format!("echo ran >>{}; while [ ! -e {} ]; do sleep 0.02; done; echo x >x", ran.display(), gate.display());
+    let it = it.file("drover.toml", CONFIG).file("drover/t.toml", &format!("[[task]]\nid = \"t\"\ntitle = \"T\"\nprompt = {script:?}\n")).commit("tasks");
+    let mut child = start(&it, "apply");
+    until("the agent runs", || ran.exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut child = start(&it, "resume");
+    fs::write(&gate, "").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(fs::read_to_string(&ran).unwrap(), "ran\n");
+    assert_eq!(it.landed(), ["t"]);
+}
+
+#[test]
+fn with_the_shims_killed_too_the_work_so_far_is_kept_and_taken_up() {
+    let it = repo();
+    let (ran, gate) = (it.outside("ran"), it.outside("gate"));
+    let script = format!("echo ran >>{0}; cat half 2>/dev/null >>{0}; echo half >half; while [ ! -e {1} ]; do sleep 0.02; done; echo x >x", ran.display(), gate.display());
+    let it = it.file("drover.toml", CONFIG).file("drover/t.toml", &format!("[[task]]\nid = \"t\"\ntitle = \"T\"\nprompt = {script:?}\nretry = {{ max_attempts = 1 }}\n")).commit("tasks");
+    let mut child = start(&it, "apply");
+    until("the agent has written", || worktree_has(&it, "half"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    for shim in shims(&it) {
+        rustix::process::kill_process(rustix::process::Pid::from_raw(shim).unwrap(), rustix::process::Signal::KILL).unwrap();
+    }
+    until("nothing is left of the attempt", || survivors(&it).is_empty() || shims(&it).is_empty());
+    fs::write(&gate, "").unwrap();
+    it.drover(&["resume"]).expect(0);
+    // Run again with the files of the first: an interruption uses up no attempt.
+    assert_eq!(fs::read_to_string(&ran).unwrap(), "ran\nran\nhalf\n");
+    assert_eq!(it.landed(), ["t"]);
+    assert!(survivors(&it).is_empty(), "{:?}", survivors(&it));
+}
+
+fn worktree_has(it: &Fixture, file: &str) -> bool {
+    let found = it.command("find").args([it.home().as_os_str()]).args(["-name", file]).output().unwrap();
+    !found.stdout.is_empty()
+}
+
+/// The shims of this repository.
+fn shims(it: &Fixture) -> Vec<i32> {
+    let state = it.state_dir().display().to_string();
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        if line.contains("__shim") && line.contains(&state) {
+            found.extend(entry.file_name().to_str().and_then(|n| n.parse::<i32>().ok()));
+        }
+    }
+    found
+}
+
+#[test]
+fn ctrl_c_drains_then_interrupts_and_the_work_is_taken_up_again() {
+    let it = repo();
+    let (ran, gate) = (it.outside("ran"), it.outside("gate"));
+    let script = format!("echo ran >>{}; while [ ! -e {} ]; do sleep 0.02; done; echo x >$DROVER_TASK", ran.display(), gate.display());
+    let task = |id: &str| format!("[[task]]\nid = \"{id}\"\ntitle = \"T\"\nprompt = {script:?}\n");
+    let it = it
+        .file("drover.toml", &CONFIG.replace("workers = 4", "workers = 1"))
+        .file("drover/t.toml", &format!("{}{}", task("a"), task("b")))
+        .commit("tasks");
+    let signal = |child: &Child, signal| {
+        rustix::process::kill_process(rustix::process::Pid::from_raw(child.id() as i32).unwrap(), signal).unwrap();
+    };
+    // Drain: the running one finishes, the other is not begun.
+    let mut child = it.spawn(&["apply"]);
+    until("the agent runs", || ran.exists());
+    signal(&child, rustix::process::Signal::INT);
+    until_said(&mut child, "draining");
+    fs::write(&gate, "").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+    assert_eq!(it.landed(), ["a"]);
+    // SIGTERM: the running one is ended, and taken up by the next start.
+    fs::remove_file(&gate).unwrap();
+    let mut child = it.spawn(&["resume"]);
+    until("the second agent runs", || fs::read_to_string(&ran).unwrap().lines().count() == 2);
+    signal(&child, rustix::process::Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(survivors(&it).is_empty(), "{:?}", survivors(&it));
+    fs::write(&gate, "").unwrap();
+    it.drover(&["resume"]).expect(0);
+    assert_eq!(it.landed(), ["a", "b"]);
+}
+
+/// Reads the program's standard error up to a word.
+fn until_said(child: &mut Child, word: &str) {
+    use std::io::Read;
+    let mut said = String::new();
+    let stderr = child.stderr.as_mut().unwrap();
+    let mut byte = [0];
+    while !said.contains(word) {
+        assert_eq!(stderr.read(&mut byte).unwrap(), 1, "it ended after saying: {said}");
+        said.push(char::from(byte[0]));
+    }
+    // What else it says must not block it.
+    let mut rest = child.stderr.take().unwrap();
+    std::thread::spawn(move || std::io::copy(&mut rest, &mut std::io::sink()));
+}
