@@ -81,13 +81,13 @@ impl State {
         if self.head.run.as_ref().is_none_or(|r| r.ended) || self.flow == Flow::Interrupting {
             return out;
         }
+        let owed = self.head.line.publish == Publish::Owed;
         if self.head.line.tip.is_none() {
-            // Nothing is built, landed or published on a line that nobody has looked at.
-            out.insert(Command::SyncLine);
+            // Nothing is built, landed or published on a line that nobody has looked at, and
+            // one that could not be looked at ends the run.
+            out.extend(owed.then_some(Command::SyncLine));
         } else {
-            if self.head.line.publish == Publish::Owed {
-                out.insert(Command::Publish);
-            }
+            out.extend(owed.then_some(Command::Publish));
             out.extend(self.active().filter(|(_, a)| a.delay.is_none()).filter_map(|(t, a)| self.owed(t, a)));
         }
         out.extend(self.head.garbage.iter().map(|aid| Command::Clean { aid: aid.clone() }));

@@ -205,6 +205,9 @@ impl State {
         if !conflicts.is_empty() {
             return Verdict::Stopped(format!("blocked by a conflict: {}", conflicts.join(", ")));
         }
+        if let (None, Publish::Held(why)) = (&self.head.line.tip, &self.head.line.publish) {
+            return Verdict::Stopped(why.clone());
+        }
         if left > 0 {
             let why =
                 if self.head.run.as_ref().is_some_and(|r| r.time_up) { "the run's max_time is over" } else { "stopped before the end" };

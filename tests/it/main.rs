@@ -1,8 +1,13 @@
 //! One binary for all integration tests: building is the slow part.
 
 mod agent;
+mod apply;
+mod bad_input;
+mod examples;
 mod files;
+mod fixture;
 mod git;
+mod kill;
 mod process;
 mod report;
 mod sim;
