@@ -201,9 +201,9 @@ fn refuse_rewound(repo: &Repo, target: &str) -> Result<(), Failure> {
             format!(
                 "`{target}` no longer contains {}, which was published to it: somebody reset or force-pushed it\n  To bring the work back: git merge {}\n  To let it go: git update-ref -d {} && git update-ref -d {}",
                 published.short(),
-                git::line_ref(target),
-                git::published_ref(target),
-                git::line_ref(target)
+                Repo::line_ref(target),
+                Repo::published_ref(target),
+                Repo::line_ref(target)
             ),
         )),
         LineState::NoTarget => Err(Failure::unfit(format!("the target branch `{target}` does not exist"))),

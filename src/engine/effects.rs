@@ -13,9 +13,9 @@ use tokio::runtime::Handle;
 use super::driver::{Effects, Message};
 use super::machine::{Done, Job};
 use super::steps;
-use crate::base::Aid;
+use crate::base::{Aid, Oid};
 use crate::core::{Answer, Command, Failure, FailureClass, Input};
-use crate::git::Repo;
+use crate::git::{GitError, Repo, Worktree};
 use crate::process;
 use crate::store::lock::ActiveLock;
 
@@ -38,8 +38,14 @@ impl World {
     pub fn attempt_dir(&self, aid: &Aid) -> PathBuf {
         self.state_dir.join("attempts").join(aid.as_str())
     }
-    pub fn worktree_path(&self, aid: &Aid) -> PathBuf {
-        self.worktrees.join(aid.as_str())
+    /// The worktree of an attempt, whether it stands or not.
+    pub fn worktree(&self, aid: &Aid) -> Result<Worktree, GitError> {
+        Worktree::new(&self.worktrees, aid.as_str())
+    }
+    pub fn line_tip(&self) -> Result<Oid, GitError> {
+        let line = Repo::line_ref(&self.target);
+        let tip = self.repo.tip(&line)?;
+        tip.ok_or_else(|| GitError::trouble(format!("the integration line {line} is gone")))
     }
 }
 

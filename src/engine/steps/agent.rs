@@ -19,7 +19,7 @@ const TAIL_LINES: usize = 40;
 pub fn run(world: &World, policy: &Policy, work: &Work, n: usize) -> StepResult {
     let step = work.spec.steps.get(n).ok_or_else(|| Ends::stale("agent"))?;
     let dir = world.attempt_dir(&work.attempt.aid).join(format!("agent-{n}"));
-    let launch = launch(world, policy, work, n, step).map_err(Ends::Broken)?;
+    let launch = launch(world, policy, work, n, step)?;
     let exit = match world.running.run(&dir, &launch) {
         None => return Err(Ends::CutShort),
         Some(Err(error)) => return Err(error.into()),
@@ -50,15 +50,15 @@ fn end(ended: &Ended) -> End {
     }
 }
 
-fn launch(world: &World, policy: &Policy, work: &Work, n: usize, step: &StepSpec) -> Result<Launch, Failure> {
+fn launch(world: &World, policy: &Policy, work: &Work, n: usize, step: &StepSpec) -> Result<Launch, Ends> {
     let cwd = match work.spec.workspace {
-        Workspace::Worktree => world.worktree_path(&work.attempt.aid),
+        Workspace::Worktree => world.worktree(&work.attempt.aid)?.path(),
         Workspace::Checkout => world.repo.root().to_owned(),
     };
     let worktree = cwd.to_string_lossy().into_owned();
     let context = context(policy, work, step, &worktree, Some(agent::session_id(&work.attempt.aid, n)));
     let invocation = match &step.action {
-        Action::Prompt { agent, .. } => agent::invoke(agent, &agent::prompt(&context), &context)?,
+        Action::Prompt { agent, .. } => agent::invoke(agent, &agent::prompt(&context), &context).map_err(Ends::Broken)?,
         Action::Shell(line) => agent::shell(line, &context),
     };
     Ok(Launch {

@@ -7,7 +7,7 @@ use super::{Ends, StepResult};
 use crate::core::{Answer, Failure, FailureClass, Snap, Step};
 use crate::engine::effects::World;
 use crate::engine::machine::Work;
-use crate::git::{self, Snapshot, SnapshotRequest};
+use crate::git::{self, Repo, Snapshot};
 use crate::model::Workspace;
 use crate::process;
 
@@ -22,15 +22,14 @@ pub fn snapshot(world: &World, work: &Work, n: usize) -> StepResult {
     process::sweep(attempt.aid.as_str());
     let step = work.spec.steps.get(n).ok_or_else(|| Ends::stale("commit"))?;
     let parent = attempt.snaps.last().map_or(&attempt.base, |s| &s.commit);
-    let taken = world.repo.snapshot(&SnapshotRequest {
-        path: &world.worktree_path(&attempt.aid),
-        name: attempt.aid.as_str(),
-        base: &attempt.base,
+    let taken = world.repo.snapshot(
+        &world.worktree(&attempt.aid)?,
+        &attempt.base,
         parent,
-        message: &git::message(&step.title, &summary(work), ""),
-        date: attempt.started,
-        keep_ref: &keep_ref(&attempt.aid, n),
-    })?;
+        &git::message(&step.title, &summary(work), ""),
+        attempt.started,
+        &keep_ref(&attempt.aid, n),
+    )?;
     let snap = Snap { problem: problem(work, &taken), tree: taken.tree, commit: taken.commit, unchanged: taken.unchanged };
     Ok(Answer::Snapshotted { n, snap })
 }
@@ -56,7 +55,7 @@ fn problem(work: &Work, taken: &Snapshot) -> Option<Failure> {
         builder.add(pattern);
     }
     let protected = builder.build().ok()?;
-    let touched: Vec<&str> = taken.changed.iter().filter(|p| protected.is_match(p)).map(String::as_str).take(20).collect();
+    let touched: Vec<&str> = taken.paths_changed.iter().filter(|p| protected.is_match(p)).map(String::as_str).take(20).collect();
     let message = format!("it touched protected files: {} (`protect` of the task)", touched.join(", "));
     (!touched.is_empty()).then(|| Failure::new(FailureClass::Protected, message))
 }
@@ -70,7 +69,7 @@ pub fn commit(world: &World, work: &Work) -> StepResult {
     let parent = attempt.snaps.len().checked_sub(2).and_then(|i| attempt.snaps.get(i)).map_or(&attempt.base, |s| &s.commit);
     let message = git::message(&work.spec.title, &attempt.summary, &trailers(work));
     let commit = world.repo.commit(&last.tree, &[parent.clone()], &message, attempt.started)?;
-    world.repo.keep(&format!("refs/drover/attempts/{}", attempt.aid), &commit)?;
+    world.repo.keep(&Repo::attempt_ref(attempt.aid.as_str()), &commit)?;
     Ok(Answer::Committed { commit })
 }
 

@@ -6,7 +6,7 @@ use super::{Ends, StepResult};
 use crate::core::{Answer, Failure, FailureClass, Step};
 use crate::engine::effects::World;
 use crate::engine::machine::Work;
-use crate::git::{self, Merge};
+use crate::git::{self, Merge, Repo};
 
 /// Merges the attempt's commit onto the line's tip, without touching any files.
 pub fn merge(world: &World, work: &Work) -> StepResult {
@@ -15,7 +15,7 @@ pub fn merge(world: &World, work: &Work) -> StepResult {
         Step::Merge { commit } => Some(commit),
         _ => None,
     })?;
-    let tip = world.repo.line_tip(&world.target)?.ok_or_else(|| Ends::Trouble("the integration line is gone".into()))?;
+    let tip = world.line_tip()?;
     if let Some(landed) = world.repo.find_landed(&attempt.base, &tip, attempt.aid.as_str())? {
         return Ok(Answer::Landed { commit: landed, tip });
     }
@@ -27,7 +27,7 @@ pub fn merge(world: &World, work: &Work) -> StepResult {
     let message = git::message(&subject, "", &trailers(work));
     let new = world.repo.commit(&tree, &[tip.clone(), commit.clone()], &message, attempt.started)?;
     // Anchored before the intent is recorded: a garbage collection must not take it.
-    world.repo.move_ref(&format!("refs/drover/attempts/{}-land", attempt.aid), &new)?;
+    world.repo.move_ref(&format!("{}-land", Repo::attempt_ref(attempt.aid.as_str())), &new)?;
     Ok(Answer::Merged { old: tip, new, tree })
 }
 
@@ -39,7 +39,7 @@ pub fn land(world: &World, work: &Work) -> StepResult {
         Step::Land { old, new, tree, .. } => Some((old, new, tree)),
         _ => None,
     })?;
-    let tip = world.repo.line_tip(&world.target)?.ok_or_else(|| Ends::Trouble("the integration line is gone".into()))?;
+    let tip = world.line_tip()?;
     if let Some(landed) = world.repo.find_landed(&attempt.base, &tip, attempt.aid.as_str())? {
         return Ok(Answer::Landed { commit: landed, tip });
     }

@@ -2,7 +2,7 @@
 
 use crate::core::Input;
 use crate::engine::effects::World;
-use crate::git::{LineState, Published};
+use crate::git::{LineState, Publish};
 
 /// Brings the line to a target that moved ahead; says where the line stands.
 pub fn sync(world: &World) -> Vec<Input> {
@@ -22,8 +22,8 @@ pub fn publish(world: &World) -> Vec<Input> {
         return inputs;
     }
     inputs.push(match world.repo.publish(&world.target) {
-        Ok(Published::Done(tip)) => Input::Published { tip },
-        Ok(Published::Held { why }) => Input::PublishHeld { why },
+        Ok(Publish::Done(tip)) => Input::Published { tip },
+        Ok(Publish::Held { why, .. }) => Input::PublishHeld { why },
         Err(error) => Input::PublishHeld { why: error.to_string() },
     });
     inputs

@@ -4,12 +4,16 @@ use std::fs;
 use std::path::Path;
 
 use super::{Ends, StepResult, verify};
-use crate::base::Aid;
+use crate::base::{Aid, Millis, Oid};
 use crate::core::{Answer, Failure, FailureClass, Input, Step};
 use crate::engine::effects::World;
 use crate::engine::machine::Work;
+use crate::git::{self, Repo, Worktree};
 use crate::model::{Policy, Workspace};
 use crate::process;
+
+/// The file of an attempt's directory that holds its base.
+const BASE: &str = "base";
 
 /// A fresh worktree at the attempt's base, set up. No agent can exist yet, so whatever an
 /// earlier try left is ended and built anew.
@@ -29,10 +33,12 @@ pub fn prepare(world: &World, policy: &Policy, work: &Work) -> StepResult {
             return Err(Ends::Broken(Failure::new(FailureClass::Bug, message)));
         }
     }
-    let path = world.worktree_path(&attempt.aid);
-    world.repo.add_worktree(&path, attempt.aid.as_str(), &attempt.base, attempt.restore.as_ref())?;
+    // Read again by `clean`, which knows no more than the attempt's id.
+    fs::write(dir.join(BASE), attempt.base.as_str())?;
+    let worktree = world.worktree(&attempt.aid)?;
+    world.repo.add_worktree(&worktree, &attempt.base, attempt.restore.as_ref())?;
     if !policy.worktree.include.is_empty() {
-        world.repo.copy_includes(&path, &policy.worktree.include)?;
+        world.repo.copy_includes(&worktree, &policy.worktree.include)?;
     }
     for (n, command) in policy.worktree.setup.iter().enumerate() {
         verify::setup(world, policy, work, &dir.join(format!("setup-{n}")), command)?;
@@ -54,34 +60,38 @@ fn end_leftovers(dir: &Path, aid: &Aid) -> Result<(), Ends> {
 /// a crash or a full disk kept it from getting there, it is put there first, and where even
 /// that fails the worktree stays.
 pub fn clean(world: &World, aid: &Aid) -> Input {
-    let path = world.worktree_path(aid);
     process::sweep(aid.as_str());
-    let done = match salvage(world, aid, &path) {
-        Ok(()) => world.repo.remove_worktree(&path, aid.as_str()).map_err(|e| e.to_string()),
-        Err(why) => Err(why),
-    };
-    if let Err(why) = done {
-        tracing::warn!("the worktree {} was left in place: {why}", path.display());
+    let cleaned = world.worktree(aid).map_err(Ends::from).and_then(|worktree| {
+        salvage(world, aid, &worktree)?;
+        Ok(world.repo.remove_worktree(&worktree)?)
+    });
+    if let Err(Ends::Trouble(why)) = cleaned {
+        tracing::warn!("the worktree of attempt {aid} was left in {}: {why}", world.worktrees.display());
     }
     Input::Cleaned { aid: aid.clone() }
 }
 
 /// Keeps the files of an agent step that ended without a snapshot.
-fn salvage(world: &World, aid: &Aid, path: &Path) -> Result<(), String> {
-    let steps = (0..).take_while(|n| world.attempt_dir(aid).join(format!("agent-{n}")).exists()).count();
+fn salvage(world: &World, aid: &Aid, worktree: &Worktree) -> Result<(), Ends> {
+    let dir = world.attempt_dir(aid);
+    let steps = (0..).take_while(|n| dir.join(format!("agent-{n}")).exists()).count();
     let Some(last) = steps.checked_sub(1) else { return Ok(()) };
-    if !path.exists() || world.repo.has_ref(&keep_ref(aid, last)).map_err(|e| e.to_string())? {
-        return Ok(());
+    let keep = keep_ref(aid, last);
+    let base = fs::read_to_string(dir.join(BASE)).ok().and_then(|text| Oid::parse(text.trim()));
+    let (Some(base), true) = (base, worktree.path().exists()) else { return Ok(()) };
+    if world.repo.tip(&keep)?.is_none() {
+        let message = git::message("Unfinished work of an attempt", "", "");
+        world.repo.snapshot(worktree, &base, &base, &message, Millis(0), &keep)?;
     }
-    world.repo.salvage(path, aid.as_str(), &keep_ref(aid, last)).map_err(|e| e.to_string())
+    Ok(())
 }
 
 /// The ref that anchors what step `n` of an attempt left.
 pub fn keep_ref(aid: &Aid, n: usize) -> String {
-    format!("refs/drover/attempts/{aid}-s{n}")
+    format!("{}-s{n}", Repo::attempt_ref(aid.as_str()))
 }
 
 /// Whether the attempt is at the step it should be for `expected`; else the job is stale.
 pub fn at<'a, T>(work: &'a Work, expected: impl Fn(&'a Step) -> Option<T>) -> Result<T, Ends> {
-    expected(&work.attempt.step).ok_or_else(|| Ends::stale("prepare"))
+    expected(&work.attempt.step).ok_or_else(|| Ends::stale("step"))
 }

@@ -20,7 +20,7 @@ pub fn check(world: &World, policy: &Policy, work: &Work, tree: &Oid, key: &str)
     let check = checks.find(|c| c.key() == key).ok_or_else(|| Ends::stale("verify"))?;
     let dir = usable_dir(&world.attempt_dir(&work.attempt.aid).join(format!("check-{}-{key}", tree.short())));
     if work.spec.workspace == Workspace::Worktree && matches!(process::probe(&dir)?, Probe::Fresh) {
-        world.repo.set_files(&world.worktree_path(&work.attempt.aid), work.attempt.aid.as_str(), tree)?;
+        world.repo.set_files(&world.worktree(&work.attempt.aid)?, tree)?;
     }
     let ended = run(world, policy, work, &dir, check)?;
     if ended == (Ended::Exited { code: 0 }) {
@@ -56,7 +56,7 @@ fn usable_dir(dir: &Path) -> PathBuf {
 
 fn run(world: &World, policy: &Policy, work: &Work, dir: &Path, check: &Check) -> Result<Ended, Ends> {
     let cwd = match work.spec.workspace {
-        Workspace::Worktree => world.worktree_path(&work.attempt.aid),
+        Workspace::Worktree => world.worktree(&work.attempt.aid)?.path(),
         Workspace::Checkout => world.repo.root().to_owned(),
     };
     let worktree = cwd.to_string_lossy().into_owned();
