@@ -1,6 +1,7 @@
 //! `drover apply`, and its halves: `sync` reconciles, `run` and `resume` run.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::{ApplyArgs, Global, Limits, Reconcile, RunArgs, Select, SyncArgs};
@@ -8,6 +9,7 @@ use super::context;
 use super::exit::{CliResult, Exit, Failure};
 use super::signals::{self, Told};
 use super::terminal::Terminal;
+use crate::base::text::count;
 use crate::base::{RunId, TaskId};
 use crate::core::{Input, Selection, State, decide, view::Verdict};
 use crate::engine::driver::now;
@@ -16,8 +18,10 @@ use crate::engine::session::Session;
 use crate::files::Project;
 use crate::git::{self, LineState, Repo};
 use crate::model::Policy;
+use crate::plan::select::Universe;
 use crate::plan::{self, Plan};
 use crate::report::{self, Reporter};
+use crate::report::text::SummaryOptions;
 use crate::store::lock::{self, ActiveLock, LockError};
 use crate::store::redb::RedbStore;
 use crate::store::{Store, batch};
@@ -37,7 +41,7 @@ pub fn apply(global: &Global, terminal: &Terminal, args: &ApplyArgs) -> CliResul
     let project = context::project(global, terminal, &repo)?;
     let target = context::target(&repo, Some(&project))?;
     let open = open(&repo, &target)?;
-    let selection = context::selection(&args.select, &project.graph, &open.state)?;
+    let selection = context::selection(&args.select, &Universe::of_files(&project.graph, &open.state))?;
     let policy = limited(&project.policy, &args.limits);
     let plan = reconciled(&project, &policy, &open.state, &selection, &args.reconcile)?;
     let nothing = plan.changes.is_empty() && !plan.policy_changed && is_settled(&repo, &target, &open.state, &selection);
@@ -60,20 +64,19 @@ pub fn sync(global: &Global, terminal: &Terminal, args: &SyncArgs) -> CliResult 
         let facts = decide(&mut open.state, at, &reconcile_input(&project.policy, &plan));
         open.store.commit(&target, &batch(&open.state, at, facts))?;
     }
-    terminal.out(&report::text::synced(&plan));
+    terminal.out(&synced(&plan));
     Ok(Exit::Done)
 }
 
 pub fn run(global: &Global, terminal: &Terminal, args: &RunArgs) -> CliResult {
     from_store(global, terminal, |state| {
-        let graph = context::recorded_graph(state);
-        context::selection(&args.select, &graph, state)
+        context::selection(&args.select, &Universe::of_record(state))
     }, &args.limits)
 }
 
 pub fn resume(global: &Global, terminal: &Terminal) -> CliResult {
     from_store(global, terminal, |state| {
-        terminal.note(&report::text::recovered(state));
+        terminal.note(&recovered(state));
         Ok(state.selection.clone())
     }, &Limits::default())
 }
@@ -136,7 +139,7 @@ pub fn rerun(exprs: &[String], project: &Project, state: &State) -> Result<BTree
         return Ok(BTreeSet::new());
     }
     let select = Select { select: exprs.to_vec(), ..Select::default() };
-    match context::selection(&select, &project.graph, state)? {
+    match context::selection(&select, &Universe::of_files(&project.graph, state))? {
         Selection::Only(ids) => Ok(ids),
         Selection::All => Ok(project.graph.tasks().keys().cloned().collect()),
     }
@@ -151,7 +154,13 @@ fn reconcile_input(policy: &Policy, plan: &Plan) -> Input {
 fn is_settled(repo: &Repo, target: &str, state: &State, selection: &Selection) -> bool {
     let done = state.tasks.iter().all(|(id, t)| t.removed || !selection.holds(id) || t.is_completed());
     let quiet = state.head.garbage.is_empty() && state.head.run.as_ref().is_none_or(|r| r.ended);
-    done && quiet && state.active().next().is_none() && repo.is_published(target).unwrap_or(false)
+    done && quiet && state.active().next().is_none() && is_published(repo, target)
+}
+
+/// Whether the target holds all that has landed.
+fn is_published(repo: &Repo, target: &str) -> bool {
+    let tips = (repo.tip(&Repo::line_ref(target)), repo.branch_tip(target));
+    matches!(tips, (Ok(Some(line)), Ok(Some(target))) if line == target)
 }
 
 struct Start<'a> {
@@ -170,7 +179,7 @@ fn run_session(start: Start<'_>) -> CliResult {
     refuse_rewound(&repo, &target)?;
     let environment = context::environment();
     let policy = project.map_or(&*open.state.policy, |p| &p.policy);
-    let worktrees = git::worktrees_root(&policy.worktree.dir, &repo, &policy.project, &environment);
+    let worktrees = worktrees_root(&repo, policy, &environment);
     let upcoming = Upcoming::new(project.map(|p| &p.graph), &open.state, &selection);
     let path = environment.iter().find(|(k, _)| k == "PATH").map(|(_, v)| std::ffi::OsString::from(v));
     let problems = preflight::check(&repo, &worktrees, &upcoming, path.as_deref());
@@ -188,8 +197,14 @@ fn run_session(start: Start<'_>) -> CliResult {
     let state = session
         .run(&mut reporters, |handle| signals::listen(handle, words, for_signals))
         .map_err(|stopped| Failure::internal(stopped.to_string()))?;
-    reporters.end(&state);
+    reporters.end(&state, now());
+    reporters.warnings().iter().for_each(|w| terminal.warn(w));
     finish(terminal, &repo, &state, &told, false)
+}
+
+fn worktrees_root(repo: &Repo, policy: &Policy, environment: &[(String, String)]) -> PathBuf {
+    let path = |name: &str| environment.iter().find(|(k, v)| k == name && !v.is_empty()).map(|(_, v)| PathBuf::from(v));
+    git::worktrees_root(&policy.worktree.dir, repo, &policy.project, path("XDG_STATE_HOME").as_deref(), path("HOME").as_deref())
 }
 
 /// A target that lost what was published to it was reset by a person: nothing brings undone
@@ -222,8 +237,8 @@ fn reporters(_global: &Global, terminal: &Terminal, repo: &Repo, run: &RunId) ->
         (false, 0) => report::Level::Normal,
         (false, _) => report::Level::Verbose,
     };
-    let live = report::terminal::Terminal::new(Box::new(std::io::stderr()), terminal.color_err, level, now());
-    let events = report::events::Events::create(&repo.state_dir().join("runs").join(run.as_str()));
+    let live = report::Terminal::new(Box::new(std::io::stderr()), terminal.color_err, level, now());
+    let events = report::Events::append(&repo.state_dir().join("runs").join(run.as_str()).join("events.jsonl"));
     report::Reporters(vec![Box::new(live), Box::new(events)])
 }
 
@@ -233,9 +248,11 @@ fn finish(terminal: &Terminal, repo: &Repo, state: &State, told: &Told, nothing:
     if terminal.json {
         terminal.json(&report::json::run(state, &verdict));
     } else if nothing {
-        terminal.out(&report::text::nothing_to_do(state));
+        terminal.out(&format!("Nothing to do: {} up to date.", count(state.views().len(), "task")));
     } else {
-        terminal.out(&report::text::summary(state, &repo.state_dir(), now(), terminal.color_out));
+        let log = |id: &TaskId| log_of(repo, state, id);
+        let options = SummaryOptions { color: terminal.color_out, verbose: terminal.verbose > 0, quiet: terminal.quiet, tail: 10, log: &log };
+        terminal.out(&report::text::summary(state, now(), &options));
     }
     Ok(match (told.exit(), verdict) {
         (_, Verdict::Done) => Exit::Done,
@@ -243,4 +260,31 @@ fn finish(terminal: &Terminal, repo: &Repo, state: &State, told: &Told, nothing:
         (None, Verdict::Failed) => Exit::Failed,
         (None, Verdict::Stopped(_)) => Exit::Stopped,
     })
+}
+
+/// Where the newest attempt of a task keeps its output.
+fn log_of(repo: &Repo, state: &State, id: &TaskId) -> Option<String> {
+    let aid = state.last_aid(id)?;
+    let dir = repo.state_dir().join("attempts").join(aid.as_str());
+    dir.is_dir().then(|| dir.display().to_string())
+}
+
+fn synced(plan: &Plan) -> String {
+    match (plan.changes.len(), plan.policy_changed) {
+        (0, false) => "Nothing changed: the record is as the files are.".into(),
+        (0, true) => "Recorded the project's settings.".into(),
+        (n, _) => format!("Recorded {}; `drover run` carries them out.", count(n, "change")),
+    }
+}
+
+/// What an interruption left, in words.
+fn recovered(state: &State) -> String {
+    let Some(run) = state.head.run.as_ref().filter(|r| !r.ended) else {
+        return "The last run came to its end; going on with what is left.".into();
+    };
+    let attempts: Vec<String> = state.active().map(|(t, a)| format!("  {} (attempt {}, {})", t.spec.id, a.no, a.step.name())).collect();
+    match attempts.as_slice() {
+        [] => format!("Run {} was cut short; no attempt was under way.", run.id),
+        some => format!("Run {} was cut short; taking up {}:\n{}", run.id, count(some.len(), "attempt"), some.join("\n")),
+    }
 }

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use super::args::{Global, Select};
 use super::exit::{Exit, Failure};
 use super::terminal::Terminal;
-use crate::core::{Selection, State};
+use crate::base::text::count;
+use crate::core::Selection;
 use crate::files::{self, Options, Project};
 use crate::git::{Head, Repo};
-use crate::model::Graph;
-use crate::plan::select;
+use crate::plan::select::{self, SelectError, Universe};
 
 /// The directory the program works in.
 pub fn directory(global: &Global) -> Result<PathBuf, Failure> {
@@ -44,18 +44,12 @@ pub fn project(global: &Global, terminal: &Terminal, repo: &Repo) -> Result<Proj
             false => terminal.note(&loaded.report.graphical(terminal.color_err, terminal.width)),
         }
     }
-    loaded.project.ok_or_else(|| Failure::unfit(loaded.report.summary()))
+    loaded.project.ok_or_else(|| Failure::unfit(format!("the files have {}", count(loaded.report.errors(), "mistake"))))
 }
 
 /// The branch that finished work lands on: as configured, or the one checked out.
 pub fn target(repo: &Repo, project: Option<&Project>) -> Result<String, Failure> {
-    let name = match (project.and_then(|p| p.target.clone()), repo.head()) {
-        (Some(name), _) => name,
-        (None, Head::Branch { name, .. }) => name,
-        (None, Head::Detached) => {
-            return Err(Failure::unfit("HEAD is detached, so there is no branch to land on\n  Check out a branch, or set `[project] target` in drover.toml."));
-        }
-    };
+    let name = named_or_checked_out(project.and_then(|p| p.target.clone()), repo)?;
     match repo.branch_tip(&name) {
         Ok(Some(_)) => Ok(name),
         Ok(None) => Err(Failure::unfit(format!("the target branch `{name}` has no commits yet\n  Commit the task files first: `git add drover.toml drover && git commit -m \"Add tasks\"`."))),
@@ -64,7 +58,7 @@ pub fn target(repo: &Repo, project: Option<&Project>) -> Result<String, Failure>
 }
 
 /// The tasks that the arguments name.
-pub fn selection(args: &Select, graph: &Graph, state: &State) -> Result<Selection, Failure> {
+pub fn selection(args: &Select, universe: &Universe) -> Result<Selection, Failure> {
     let mut exprs: Vec<String> = args.tasks.iter().map(|t| with_needs(t)).collect();
     exprs.extend(args.select.iter().cloned());
     exprs.extend(args.epic.iter().map(|e| format!("epic:{e}")));
@@ -74,8 +68,10 @@ pub fn selection(args: &Select, graph: &Graph, state: &State) -> Result<Selectio
     if exprs.is_empty() {
         exprs.push("*".into());
     }
-    let universe = select::Universe::new(graph, state);
-    let chosen = select::resolve(&exprs, &args.exclude, &universe).map_err(|e| Failure::new(Exit::NoMatch, e.to_string()))?;
+    let chosen = select::resolve(&exprs, &args.exclude, universe).map_err(|e| match e {
+        SelectError::NoMatch { .. } => Failure::new(Exit::NoMatch, e.to_string()),
+        SelectError::Syntax { .. } => Failure::new(Exit::Usage, e.to_string()),
+    })?;
     Ok(Selection::Only(chosen))
 }
 
@@ -88,17 +84,19 @@ fn with_needs(term: &str) -> String {
 /// The target that the record is looked up under, also where the files are broken.
 pub fn recorded_target(global: &Global, repo: &Repo) -> Result<String, Failure> {
     let options = Options { config: global.config.clone() };
-    match (files::configured_target(repo.root(), &options), repo.head()) {
-        (Some(name), _) | (None, Head::Branch { name, .. }) => Ok(name),
-        (None, Head::Detached) => Err(Failure::unfit("HEAD is detached and drover.toml names no target\n  Check out a branch, or set `[project] target`.")),
-    }
+    named_or_checked_out(files::configured_target(repo.root(), &options), repo)
 }
 
-/// The graph as recorded, for selectors where the files are not read.
-pub fn recorded_graph(state: &State) -> Graph {
-    let specs = state.tasks.values().filter(|t| !t.removed).map(|t| (*t.spec).clone()).collect();
-    // A record that is no graph any more (a dependency left the files) selects by id alone.
-    Graph::build(specs, Vec::new(), &Default::default()).unwrap_or_default()
+fn named_or_checked_out(configured: Option<String>, repo: &Repo) -> Result<String, Failure> {
+    if let Some(name) = configured {
+        return Ok(name);
+    }
+    match repo.head().map_err(|e| Failure::unfit(e.to_string()))? {
+        Head::Branch { name, .. } => Ok(name),
+        Head::Detached => Err(Failure::unfit(
+            "HEAD is detached, so there is no branch to land on\n  Check out a branch, or set `[project] target` in drover.toml.",
+        )),
+    }
 }
 
 /// Drover's own environment, as it was at the start. What is not text cannot be passed on.

@@ -12,13 +12,13 @@ pub fn run(global: &Global, terminal: &Terminal, args: &InitArgs) -> CliResult {
     let repo = context::repository(global)?;
     let directory_name = repo.root().file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let name = args.name.clone().unwrap_or(directory_name);
-    let target = match repo.head() {
+    let target = match repo.head().map_err(|e| Failure::unfit(e.to_string()))? {
         Head::Branch { name, .. } => Some(name),
         Head::Detached => None,
     };
     let path = context::environment().into_iter().find(|(k, _)| k == "PATH").map(|(_, v)| std::ffi::OsString::from(v));
     let found = agent::detect(path.as_deref());
-    let kinds: Vec<&str> = found.iter().map(|f| f.kind.as_str()).collect();
+    let kinds: Vec<&str> = found.iter().map(|f| f.kind).collect();
     let written = scaffold::write(repo.root(), &name, target.as_deref(), &kinds).map_err(|e| Failure::unfit(e.to_string()))?;
     if terminal.json {
         terminal.json(&serde_json::json!({ "format_version": "1.0", "written": written.written, "left": written.left, "agents": kinds }));

@@ -6,6 +6,7 @@ use super::terminal::Terminal;
 use super::{apply, context};
 use crate::engine::driver::now;
 use crate::plan;
+use crate::plan::select::Universe;
 use crate::report;
 use crate::store::redb;
 
@@ -14,7 +15,7 @@ pub fn run(global: &Global, terminal: &Terminal, args: &PlanArgs) -> CliResult {
     let project = context::project(global, terminal, &repo)?;
     let target = context::target(&repo, Some(&project))?;
     let state = redb::snapshot(&repo.state_dir(), &target)?.unwrap_or_default();
-    let selection = context::selection(&args.select, &project.graph, &state)?;
+    let selection = context::selection(&args.select, &Universe::of_files(&project.graph, &state))?;
     let rerun = apply::rerun(&args.rerun, &project, &state)?;
     let plan = plan::diff(&plan::Request {
         graph: &project.graph,
@@ -25,7 +26,7 @@ pub fn run(global: &Global, terminal: &Terminal, args: &PlanArgs) -> CliResult {
         now: now(),
     });
     let tip = repo.branch_tip(&target).ok().flatten();
-    let header = report::PlanHeader {
+    let header = report::Heading {
         project: project.name.clone(),
         target,
         tip,

@@ -8,8 +8,8 @@ pub fn run(name: SchemaName) -> CliResult {
     let schema = match name {
         SchemaName::Drover => files::schema::drover(),
         SchemaName::Task => files::schema::task(),
-        SchemaName::Plan => report::schema::plan(),
-        SchemaName::Status => report::schema::status(),
+        SchemaName::Plan => report::json::plan_schema(),
+        SchemaName::Status => report::json::status_schema(),
     };
     println!("{schema:#}");
     Ok(Exit::Done)

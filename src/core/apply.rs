@@ -124,6 +124,7 @@ impl State {
         }
         self.head.claims += 1;
         task.attempts += 1;
+        task.last_aid = Some(aid.clone());
         task.carry = None;
         let (snaps, summary, restore, landings) = match carry {
             Some(c) => (c.snaps, c.summary, c.tree, c.landings),
@@ -322,6 +323,7 @@ impl Task {
             attempts: 0,
             carry: None,
             last_failure: None,
+            last_aid: None,
             completion: None,
             removed: false,
             queued: seq,

@@ -122,6 +122,8 @@ pub struct Task {
     /// What an interrupted attempt had made.
     pub carry: Option<Carry>,
     pub last_failure: Option<Failure>,
+    /// The newest attempt, also once it has ended.
+    pub last_aid: Option<Aid>,
     /// The newest completion, also while the task runs again.
     pub completion: Option<Completion>,
     /// No longer in the files: shown no more, or dropped once it has ended.
@@ -307,6 +309,11 @@ impl State {
     /// Tasks with an attempt under way.
     pub fn active(&self) -> impl Iterator<Item = (&Task, &Attempt)> {
         self.index.active().filter_map(|id| self.tasks.get(id)).filter_map(|t| t.attempt().map(|a| (t, a)))
+    }
+
+    /// The newest attempt at a task.
+    pub fn last_aid(&self, id: &TaskId) -> Option<&Aid> {
+        self.tasks.get(id)?.last_aid.as_ref()
     }
 
     /// What an interrupted attempt left, if its base still holds all that the task needs.

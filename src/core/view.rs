@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::state::{Attempt, Block, Flow, Phase, Publish, State, Step, Task};
+use super::state::{Block, Flow, Phase, Publish, State, Step, Task};
 use crate::base::{Millis, TaskId};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -111,7 +111,7 @@ impl State {
             id: id.clone(),
             title: task.spec.title.clone(),
             status,
-            phase: task.attempt().filter(|_| status == Status::InProgress).map(phase_name),
+            phase: task.attempt().filter(|_| status == Status::InProgress).map(|a| a.step.name()),
             reason,
             attempt: task.attempts,
             failures: task.failures,
@@ -221,12 +221,15 @@ impl State {
     }
 }
 
-fn phase_name(attempt: &Attempt) -> &'static str {
-    match attempt.step {
-        Step::Prepare => "prepare",
-        Step::Agent { .. } => "agent",
-        Step::Snapshot { .. } | Step::Commit => "commit",
-        Step::Verify { .. } => "verify",
-        Step::Queued { .. } | Step::Merge { .. } | Step::Land { .. } => "land",
+impl Step {
+    /// The phase of a task in progress.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Step::Prepare => "prepare",
+            Step::Agent { .. } => "agent",
+            Step::Snapshot { .. } | Step::Commit => "commit",
+            Step::Verify { .. } => "verify",
+            Step::Queued { .. } | Step::Merge { .. } | Step::Land { .. } => "land",
+        }
     }
 }
