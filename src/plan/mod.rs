@@ -123,23 +123,6 @@ impl Action {
             Action::Failed | Action::Blocked => '!',
         }
     }
-
-    /// As it is called in JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            Action::Resume => "resume",
-            Action::Create => "create",
-            Action::Waiting => "waiting",
-            Action::Retry => "retry",
-            Action::Rerun => "rerun",
-            Action::Keep => "keep",
-            Action::Drop => "drop",
-            Action::Leave => "leave",
-            Action::Failed => "failed",
-            Action::Blocked => "blocked",
-            Action::UpToDate => "up_to_date",
-        }
-    }
 }
 
 /// How many lines of each kind. What is not selected counts as that, unless it is changed.

@@ -1,0 +1,307 @@
+//! Where everything stands, and how a run went, as JSON.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::plan::{SourceJson, ids, source};
+use super::{FORMAT_VERSION, value};
+use crate::base::Millis;
+use crate::core::view::{Reason, Status, TaskView, Verdict};
+use crate::core::{Failure, Publish, Run, State};
+use crate::report::words;
+
+pub fn status(state: &State, now: Millis) -> Value {
+    value(&StatusJson {
+        format_version: FORMAT_VERSION.into(),
+        project: state.policy.project.clone(),
+        seq: state.head.seq,
+        run: state.head.run.as_ref().map(run_json),
+        publish: publish(&state.head.line.publish),
+        tasks: state.views().iter().map(|v| task(state, v, now)).collect(),
+        tally: tally(&state.tally()),
+    })
+}
+
+/// Over the tasks that the run was to do.
+pub fn run(state: &State, now: Millis) -> Value {
+    let views: Vec<TaskView> = state.views().into_iter().filter(|v| state.selection.holds(&v.id)).collect();
+    let mut counts = BTreeMap::new();
+    views.iter().for_each(|v| *counts.entry(v.status).or_insert(0) += 1);
+    let (verdict, why) = match state.verdict() {
+        Verdict::Done => (VerdictJson::Done, None),
+        Verdict::Failed => (VerdictJson::Failed, None),
+        Verdict::Stopped(why) => (VerdictJson::Stopped, Some(why)),
+    };
+    value(&RunReportJson {
+        format_version: FORMAT_VERSION.into(),
+        project: state.policy.project.clone(),
+        run: state.head.run.as_ref().map(run_json),
+        verdict,
+        why,
+        publish: publish(&state.head.line.publish),
+        tasks: views.iter().map(|v| task(state, v, now)).collect(),
+        tally: tally(&counts),
+    })
+}
+
+/// What `drover status --format json` prints. Times are milliseconds since 1970-01-01 UTC.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, title = "Drover status")]
+pub(super) struct StatusJson {
+    format_version: String,
+    project: String,
+    /// The number of the last fact that is in it.
+    seq: u64,
+    run: Option<RunJson>,
+    publish: PublishJson,
+    tasks: Vec<TaskJson>,
+    tally: TallyJson,
+}
+
+#[derive(Serialize)]
+struct RunReportJson {
+    format_version: String,
+    project: String,
+    run: Option<RunJson>,
+    verdict: VerdictJson,
+    why: Option<String>,
+    publish: PublishJson,
+    tasks: Vec<TaskJson>,
+    tally: TallyJson,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum VerdictJson {
+    Done,
+    Failed,
+    Stopped,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct RunJson {
+    id: String,
+    began: u64,
+    /// The run that was cut short before this one.
+    continues: Option<String>,
+    ended: bool,
+    /// Its `max_time` is over.
+    time_up: bool,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct PublishJson {
+    state: PublishState,
+    /// Why it is held.
+    why: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum PublishState {
+    Done,
+    Owed,
+    Held,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct TaskJson {
+    id: String,
+    title: String,
+    epic: Option<String>,
+    labels: Vec<String>,
+    depends_on: Vec<String>,
+    source: SourceJson,
+    status: StatusWord,
+    /// Of a task in progress.
+    phase: Option<PhaseWord>,
+    reason: Option<ReasonJson>,
+    /// The attempt to come or under way, counted under the definition in force.
+    attempt: u32,
+    max_attempts: u32,
+    /// Attempts ever made, interrupted ones included.
+    attempts_made: u32,
+    failures: u32,
+    /// When the task came to where it is.
+    since: u64,
+    /// Of a completed task.
+    commit: Option<String>,
+    /// The last one, while the task is not completed.
+    failure: Option<FailureJson>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum StatusWord {
+    Ready,
+    Claimed,
+    InProgress,
+    Blocked,
+    Completed,
+    Failed,
+    Cancelled,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum PhaseWord {
+    Prepare,
+    Agent,
+    Verify,
+    Commit,
+    Land,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct ReasonJson {
+    kind: ReasonKind,
+    /// The same in words.
+    text: String,
+    /// The tasks it waits for.
+    tasks: Vec<String>,
+    /// The paths in conflict.
+    paths: Vec<String>,
+    /// Not before this time.
+    at: Option<u64>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum ReasonKind {
+    DependencyPending,
+    DependencyFailed,
+    Conflict,
+    NotBefore,
+    Held,
+    NoWorker,
+    NotSelected,
+    Draining,
+    Removed,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct FailureJson {
+    /// What kind of failure, as in the event log.
+    class: String,
+    message: String,
+    /// The end of the output.
+    tail: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct TallyJson {
+    ready: usize,
+    claimed: usize,
+    in_progress: usize,
+    blocked: usize,
+    completed: usize,
+    failed: usize,
+    cancelled: usize,
+}
+
+fn run_json(run: &Run) -> RunJson {
+    RunJson {
+        id: run.id.to_string(),
+        began: run.began.0,
+        continues: run.continues.as_ref().map(|r| r.to_string()),
+        ended: run.ended,
+        time_up: run.time_up,
+    }
+}
+
+fn publish(publish: &Publish) -> PublishJson {
+    match publish {
+        Publish::Done => PublishJson { state: PublishState::Done, why: None },
+        Publish::Owed => PublishJson { state: PublishState::Owed, why: None },
+        Publish::Held(why) => PublishJson { state: PublishState::Held, why: Some(why.clone()) },
+    }
+}
+
+fn task(state: &State, view: &TaskView, now: Millis) -> TaskJson {
+    let task = state.tasks.get(&view.id);
+    let spec = task.map(|t| t.spec.clone());
+    TaskJson {
+        id: view.id.to_string(),
+        title: view.title.clone(),
+        epic: spec.as_ref().and_then(|s| s.epic.as_ref()).map(|e| e.to_string()),
+        labels: spec.as_ref().map(|s| s.labels.clone()).unwrap_or_default(),
+        depends_on: spec.as_ref().map(|s| ids(&s.depends_on)).unwrap_or_default(),
+        source: source(&spec.map(|s| s.source.clone()).unwrap_or_default()),
+        status: status_word(view.status),
+        phase: view.phase.and_then(phase_word),
+        reason: view.reason.as_ref().map(|r| reason(r, now)),
+        attempt: view.failures.saturating_add(1).min(view.max_attempts),
+        max_attempts: view.max_attempts,
+        attempts_made: view.attempt,
+        failures: view.failures,
+        since: view.since.0,
+        commit: view.commit.clone(),
+        failure: task.filter(|t| !t.is_completed()).and_then(|t| t.last_failure.as_ref()).map(failure),
+    }
+}
+
+fn failure(failure: &Failure) -> FailureJson {
+    let class = serde_json::to_value(failure.class).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+    FailureJson { class, message: failure.message.clone(), tail: failure.tail.clone() }
+}
+
+fn status_word(status: Status) -> StatusWord {
+    match status {
+        Status::Ready => StatusWord::Ready,
+        Status::Claimed => StatusWord::Claimed,
+        Status::InProgress => StatusWord::InProgress,
+        Status::Blocked => StatusWord::Blocked,
+        Status::Completed => StatusWord::Completed,
+        Status::Failed => StatusWord::Failed,
+        Status::Cancelled => StatusWord::Cancelled,
+    }
+}
+
+fn phase_word(phase: &str) -> Option<PhaseWord> {
+    Some(match phase {
+        "prepare" => PhaseWord::Prepare,
+        "agent" => PhaseWord::Agent,
+        "verify" => PhaseWord::Verify,
+        "commit" => PhaseWord::Commit,
+        "land" => PhaseWord::Land,
+        _ => return None,
+    })
+}
+
+fn reason(reason: &Reason, now: Millis) -> ReasonJson {
+    let text = words::reason(reason, now);
+    let plain = |kind| ReasonJson { kind, text: text.clone(), tasks: Vec::new(), paths: Vec::new(), at: None };
+    match reason {
+        Reason::DependencyPending { tasks } => ReasonJson { tasks: ids(tasks), ..plain(ReasonKind::DependencyPending) },
+        Reason::DependencyFailed { task } => ReasonJson { tasks: vec![task.to_string()], ..plain(ReasonKind::DependencyFailed) },
+        Reason::Conflict { paths } => ReasonJson { paths: paths.clone(), ..plain(ReasonKind::Conflict) },
+        Reason::NotBefore { at } => ReasonJson { at: Some(at.0), ..plain(ReasonKind::NotBefore) },
+        Reason::Held { .. } => plain(ReasonKind::Held),
+        Reason::NoWorker => plain(ReasonKind::NoWorker),
+        Reason::NotSelected => plain(ReasonKind::NotSelected),
+        Reason::Draining => plain(ReasonKind::Draining),
+        Reason::Removed => plain(ReasonKind::Removed),
+    }
+}
+
+fn tally(tally: &BTreeMap<Status, usize>) -> TallyJson {
+    let of = |status| tally.get(&status).copied().unwrap_or(0);
+    TallyJson {
+        ready: of(Status::Ready),
+        claimed: of(Status::Claimed),
+        in_progress: of(Status::InProgress),
+        blocked: of(Status::Blocked),
+        completed: of(Status::Completed),
+        failed: of(Status::Failed),
+        cancelled: of(Status::Cancelled),
+    }
+}
