@@ -10,7 +10,7 @@ use super::exit::{CliResult, Exit, Failure};
 use super::signals::{self, Told};
 use super::terminal::Terminal;
 use crate::base::text::count;
-use crate::base::{RunId, TaskId};
+use crate::base::{Aid, RunId, TaskId};
 use crate::core::{Input, Selection, State, decide, view::Verdict};
 use crate::engine::driver::now;
 use crate::engine::preflight::{self, Upcoming};
@@ -50,7 +50,7 @@ pub fn apply(global: &Global, terminal: &Terminal, args: &ApplyArgs) -> CliResul
     }
     plan.notes.iter().for_each(|n| terminal.note(n));
     let reconcile = reconcile_input(&policy, &plan);
-    run_session(Start { global, terminal, repo, target, open, project: Some(&project), selection, reconcile: Some(reconcile) })
+    run_session(Start { terminal, repo, target, open, project: Some(&project), selection, reconcile: Some(reconcile) })
 }
 
 pub fn sync(global: &Global, terminal: &Terminal, args: &SyncArgs) -> CliResult {
@@ -92,7 +92,7 @@ fn from_store(global: &Global, terminal: &Terminal, select: impl Fn(&State) -> R
     let policy = limited(&open.state.policy, limits);
     let changed = *open.state.policy != policy;
     let reconcile = changed.then(|| Input::Reconcile { policy: Some(policy.into()), changes: Vec::new() });
-    run_session(Start { global, terminal, repo, target, open, project: None, selection, reconcile })
+    run_session(Start { terminal, repo, target, open, project: None, selection, reconcile })
 }
 
 fn open(repo: &Repo, target: &str) -> Result<Open, Failure> {
@@ -164,7 +164,6 @@ fn is_published(repo: &Repo, target: &str) -> bool {
 }
 
 struct Start<'a> {
-    global: &'a Global,
     terminal: &'a Terminal,
     repo: Repo,
     target: String,
@@ -175,7 +174,7 @@ struct Start<'a> {
 }
 
 fn run_session(start: Start<'_>) -> CliResult {
-    let Start { global, terminal, repo, target, open, project, selection, reconcile } = start;
+    let Start { terminal, repo, target, open, project, selection, reconcile } = start;
     refuse_rewound(&repo, &target)?;
     let environment = context::environment();
     let policy = project.map_or(&*open.state.policy, |p| &p.policy);
@@ -187,7 +186,7 @@ fn run_session(start: Start<'_>) -> CliResult {
         return Err(Failure::unfit(problems.join("\n")));
     }
     let run = new_run();
-    let mut reporters = reporters(global, terminal, &repo, &run);
+    let mut reporters = reporters(terminal, &repo, &run);
     let mut first: Vec<Input> = reconcile.into_iter().collect();
     first.push(Input::RunBegan { run, selection });
     let told = Told::default();
@@ -231,13 +230,16 @@ fn new_run() -> RunId {
     RunId::parse(&id).expect("hexadecimal digits are a plain id")
 }
 
-fn reporters(_global: &Global, terminal: &Terminal, repo: &Repo, run: &RunId) -> report::Reporters {
+fn reporters(terminal: &Terminal, repo: &Repo, run: &RunId) -> report::Reporters {
     let level = match (terminal.quiet, terminal.verbose) {
         (true, _) => report::Level::Quiet,
         (false, 0) => report::Level::Normal,
         (false, _) => report::Level::Verbose,
     };
-    let live = report::Terminal::new(Box::new(std::io::stderr()), terminal.color_err, level, now());
+    let attempts = repo.state_dir().join("attempts");
+    let log = Box::new(move |_: &TaskId, aid: &Aid| existing(attempts.join(aid.as_str())));
+    let options = report::terminal::Options { level, color: terminal.color_err, log };
+    let live = report::Terminal::new(Box::new(std::io::stderr()), options);
     let events = report::Events::append(&repo.state_dir().join("runs").join(run.as_str()).join("events.jsonl"));
     report::Reporters(vec![Box::new(live), Box::new(events)])
 }
@@ -246,7 +248,7 @@ fn reporters(_global: &Global, terminal: &Terminal, repo: &Repo, run: &RunId) ->
 fn finish(terminal: &Terminal, repo: &Repo, state: &State, told: &Told, nothing: bool) -> CliResult {
     let verdict = state.verdict();
     if terminal.json {
-        terminal.json(&report::json::run(state, &verdict));
+        terminal.json(&report::json::run(state, now()));
     } else if nothing {
         terminal.out(&format!("Nothing to do: {} up to date.", count(state.views().len(), "task")));
     } else {
@@ -264,8 +266,10 @@ fn finish(terminal: &Terminal, repo: &Repo, state: &State, told: &Told, nothing:
 
 /// Where the newest attempt of a task keeps its output.
 fn log_of(repo: &Repo, state: &State, id: &TaskId) -> Option<String> {
-    let aid = state.last_aid(id)?;
-    let dir = repo.state_dir().join("attempts").join(aid.as_str());
+    existing(repo.state_dir().join("attempts").join(state.last_aid(id)?.as_str()))
+}
+
+fn existing(dir: PathBuf) -> Option<String> {
     dir.is_dir().then(|| dir.display().to_string())
 }
 

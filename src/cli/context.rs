@@ -9,7 +9,7 @@ use crate::base::text::count;
 use crate::core::Selection;
 use crate::files::{self, Options, Project};
 use crate::git::{Head, Repo};
-use crate::plan::select::{self, SelectError, Universe};
+use crate::plan::select::{self, Expr, SelectError, Universe};
 
 /// The directory the program works in.
 pub fn directory(global: &Global) -> Result<PathBuf, Failure> {
@@ -59,26 +59,25 @@ pub fn target(repo: &Repo, project: Option<&Project>) -> Result<String, Failure>
 
 /// The tasks that the arguments name.
 pub fn selection(args: &Select, universe: &Universe) -> Result<Selection, Failure> {
-    let mut exprs: Vec<String> = args.tasks.iter().map(|t| with_needs(t)).collect();
-    exprs.extend(args.select.iter().cloned());
-    exprs.extend(args.epic.iter().map(|e| format!("epic:{e}")));
-    if exprs.is_empty() && args.exclude.is_empty() {
+    let epics: Vec<String> = args.epic.iter().map(|e| format!("epic:{e}")).collect();
+    if args.tasks.is_empty() && args.select.is_empty() && epics.is_empty() && args.exclude.is_empty() {
         return Ok(Selection::All);
     }
-    if exprs.is_empty() {
-        exprs.push("*".into());
-    }
-    let chosen = select::resolve(&exprs, &args.exclude, universe).map_err(|e| match e {
-        SelectError::NoMatch { .. } => Failure::new(Exit::NoMatch, e.to_string()),
-        SelectError::Syntax { .. } => Failure::new(Exit::Usage, e.to_string()),
-    })?;
-    Ok(Selection::Only(chosen))
+    let mut exprs: Vec<Expr> = parsed(&args.tasks)?.into_iter().map(Expr::with_needs).collect();
+    exprs.extend(parsed(&args.select)?);
+    exprs.extend(parsed(&epics)?);
+    Ok(Selection::Only(select::resolve(&exprs, &parsed(&args.exclude)?, universe).map_err(refused)?))
 }
 
-/// A bare id on the command line stands for the task and what it needs.
-fn with_needs(term: &str) -> String {
-    let plain = term.contains('+') || term.contains(',');
-    if plain { term.to_owned() } else { format!("+{term}") }
+fn parsed(texts: &[String]) -> Result<Vec<Expr>, Failure> {
+    texts.iter().map(|t| select::parse(t).map_err(refused)).collect()
+}
+
+fn refused(error: SelectError) -> Failure {
+    match error {
+        SelectError::NoMatch { .. } => Failure::new(Exit::NoMatch, error.to_string()),
+        SelectError::Syntax { .. } => Failure::new(Exit::Usage, error.to_string()),
+    }
 }
 
 /// The target that the record is looked up under, also where the files are broken.

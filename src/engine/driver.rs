@@ -40,6 +40,8 @@ pub trait Effects {
 pub enum Stopped {
     #[error("the store could not be written: {0}\n  Running agents go on under their shims; nothing that was reported is lost. Mend the cause and run `drover resume`.")]
     Store(StoreError),
+    #[error("the runtime for effects could not be started: {0}")]
+    Runtime(std::io::Error),
     #[error("the state directory was replaced or deleted while Drover was running; nothing more is written to it.\n  Run `drover apply` again to go on from what has landed.")]
     NotOurs,
 }
@@ -124,7 +126,7 @@ impl Driver<'_> {
         let batch = batch(&self.machine.state, at, facts.clone());
         // A committer that is gone has panicked; its answer would never come.
         if batches.send(batch).is_err() {
-            return Err(Stopped::Store(StoreError::dead()));
+            return Err(Stopped::Store(gone()));
         }
         self.await_commit()?;
         for (seq, fact) in (first..).zip(&facts) {
@@ -140,7 +142,7 @@ impl Driver<'_> {
             match self.inbox.recv() {
                 Ok(Message::Committed(result)) => break result,
                 Ok(other) => early.push(other),
-                Err(_) => break Err(StoreError::dead()),
+                Err(_) => break Err(gone()),
             }
         };
         for message in early {
@@ -172,4 +174,9 @@ impl Driver<'_> {
             Flow::Running | Flow::Draining => !busy && self.machine.state.is_finished(),
         }
     }
+}
+
+/// The committer's thread is gone: it has panicked.
+fn gone() -> StoreError {
+    StoreError::Dead { why: "the thread that writes it is gone".into() }
 }
