@@ -1,0 +1,106 @@
+//! The line that finished work lands on, kept in step with its target branch.
+
+use super::error::{GitError, Result};
+use super::repo::Repo;
+use crate::base::Oid;
+
+/// Where line and target stand to each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LineState {
+    /// The line's tip; it contains the target.
+    Tip(Oid),
+    /// Each has what the other lacks. The line is as it was.
+    Diverged { line: Oid, target: Oid },
+    /// The target no longer contains what it once had in common with the line, and landed work
+    /// was lost with it: a reset or a force-push. Nothing is done about that unasked.
+    Rewound { line: Oid, target: Oid, published: Oid },
+    /// There is no such branch, or it has no commit yet.
+    NoTarget,
+}
+
+impl Repo {
+    /// Brings the line to where the target is, as far as that can be done without a merge.
+    pub fn sync_line(&self, target: &str) -> Result<LineState> {
+        for _ in 0..5 {
+            let Some(tip) = self.branch_tip(target)? else {
+                return Ok(LineState::NoTarget);
+            };
+            let line = self.tip(&Self::line_ref(target))?;
+            let state = match &line {
+                Some(line) => self.compare(target, line, &tip)?,
+                None => self.after_loss(target, &tip)?,
+            };
+            if state != LineState::Tip(tip.clone()) {
+                return Ok(state);
+            }
+            if line.as_ref() == Some(&tip) || self.swap(&Self::line_ref(target), line.as_ref(), &tip)? {
+                self.move_ref(&Self::published_ref(target), &tip)?;
+                return Ok(state);
+            }
+        }
+        Err(GitError::trouble(format!("`{target}` is moved faster than the line can follow")))
+    }
+
+    /// Where a line that exists is to stand: `Tip(tip)` if it is to follow the target.
+    fn compare(&self, target: &str, line: &Oid, tip: &Oid) -> Result<LineState> {
+        if line == tip || self.is_ancestor(line, tip)? {
+            return Ok(LineState::Tip(tip.clone()));
+        }
+        if let Some(published) = self.lost_from(target, tip)? {
+            // All that is on the line was on the target once. Where the user only amended or
+            // rebased there, following loses nothing that landed.
+            let follow = self.is_ancestor(line, &published)? && self.keeps_landed(line, tip)?;
+            return Ok(match follow {
+                true => LineState::Tip(tip.clone()),
+                false => LineState::Rewound { line: line.clone(), target: tip.clone(), published },
+            });
+        }
+        Ok(match self.is_ancestor(tip, line)? {
+            true => LineState::Tip(line.clone()),
+            false => LineState::Diverged { line: line.clone(), target: tip.clone() },
+        })
+    }
+
+    /// A new line starts at the target, unless the target lost what was published.
+    fn after_loss(&self, target: &str, tip: &Oid) -> Result<LineState> {
+        let Some(published) = self.lost_from(target, tip)? else {
+            return Ok(LineState::Tip(tip.clone()));
+        };
+        Ok(match self.keeps_landed(&published, tip)? {
+            true => LineState::Tip(tip.clone()),
+            false => LineState::Rewound { line: published.clone(), target: tip.clone(), published },
+        })
+    }
+
+    /// Whether each attempt that landed in `old` and not in `new` did land in `new` under the
+    /// name of another commit.
+    fn keeps_landed(&self, old: &Oid, new: &Oid) -> Result<bool> {
+        let lost = self.attempts_between(new, old)?;
+        Ok(lost.is_empty() || lost.is_subset(&self.attempts_between(old, new)?))
+    }
+
+    /// What line and target once had in common, if the target does not contain it any more.
+    pub(super) fn lost_from(&self, target: &str, tip: &Oid) -> Result<Option<Oid>> {
+        match self.tip(&Self::published_ref(target))? {
+            Some(published) if !self.is_ancestor(&published, tip)? => Ok(Some(published)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Moves the line from `old` to `new`, whose first parent `old` must be. True if the line has
+    /// `new` now, also from an earlier call; false if it has moved elsewhere.
+    pub fn land(&self, target: &str, old: &Oid, new: &Oid) -> Result<bool> {
+        let parents = self.parents(new)?;
+        if parents.first() != Some(old) {
+            return Err(GitError::bug(format!("{} is to land on {}, but was made on {parents:?}", new.short(), old.short())));
+        }
+        let line = Self::line_ref(target);
+        if self.swap(&line, Some(old), new)? {
+            return Ok(true);
+        }
+        match self.tip(&line)? {
+            Some(tip) => self.is_ancestor(new, &tip),
+            None => Err(GitError::refused(format!("the line {line} is gone"))),
+        }
+    }
+}
