@@ -99,7 +99,8 @@ fn cycles(tasks: &[Spec], by_id: &BTreeMap<&TaskId, usize>) -> Vec<GraphError> {
         }
     }
     let mut found = Vec::new();
-    for component in petgraph::algo::tarjan_scc(&graph) {
+    // Not Tarjan's: it recurses, and a long chain of tasks would overflow the stack.
+    for component in petgraph::algo::kosaraju_scc(&graph) {
         if component.len() < 2 {
             continue; // a task that waits for itself is Kin
         }
