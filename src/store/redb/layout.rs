@@ -106,9 +106,13 @@ pub fn read_history(transaction: &ReadTransaction, target: &str, after: u64, lim
     let Some(number) = number_of(transaction, target)? else { return Ok(Vec::new()) };
     let Some(first) = after.checked_add(1) else { return Ok(Vec::new()) };
     let mut records = Vec::new();
-    for entry in transaction.open_table(JOURNAL)?.range((number, first)..=(number, u64::MAX))?.take(limit) {
+    let journal = transaction.open_table(JOURNAL)?;
+    for (entry, seq) in journal.range((number, first)..=(number, u64::MAX))?.zip(first..).take(limit) {
         let (key, bytes) = entry?;
-        records.push(decode_record(number, key.value().1, bytes.value())?);
+        if key.value().1 != seq {
+            return Err(missing(format!("fact {seq}")).into());
+        }
+        records.push(decode_record(number, seq, bytes.value())?);
     }
     Ok(records)
 }

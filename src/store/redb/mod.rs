@@ -3,6 +3,7 @@
 //! Readers copy one transaction into an owned state and close: a reader that stops half-way
 //! must not stall the writer. A file that cannot be read is an error, and is never replaced.
 
+mod cautious;
 mod create;
 mod layout;
 mod open;

@@ -1,13 +1,15 @@
 //! Opening the file, for writing and for reading.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
+use ::redb::backends::FileBackend;
 use ::redb::{Builder, ConcurrencyMode, Database, ReadTransaction, ReadableDatabase};
 
 use super::FILE;
+use super::cautious::Cautious;
 use super::layout;
 use super::trouble::{Trouble, guard};
 use crate::store::{StoreError, dir, lock};
@@ -35,11 +37,19 @@ pub fn is_there(path: &Path) -> Result<bool, StoreError> {
     }
 }
 
-/// Opens an existing file for writing, repairs what a crash left, and checks all of it.
+/// Opens an existing file for writing, repairs what a crash left, and checks all of it. A file
+/// that fails is left as it was.
 pub fn writable(path: &Path) -> Result<Database, StoreError> {
     guard(path, || {
-        let db = settings().open(path)?;
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        if file.metadata()?.len() == 0 {
+            // redb would make a new database of it.
+            return Err(StoreError::damaged(path, "it is empty").into());
+        }
+        let (backend, undo) = Cautious::new(FileBackend::new(file)?);
+        let db = settings().create_with_backend(backend)?;
         layout::check(&db.begin_read()?)?;
+        undo.keep_changes();
         Ok(db)
     })
 }

@@ -9,7 +9,7 @@ use drover::store::memory::MemoryStore;
 use drover::store::redb::RedbStore;
 use drover::store::{Batch, Store, StoreError, batch};
 
-use super::world::{World, fold, played, same, small_fact, spec, task};
+use super::world::{World, fold, played, same, scratch, small_fact, spec, task};
 
 /// Opens the store that is under test; what was committed through an earlier handle is there.
 type Open<'a> = &'a dyn Fn() -> Box<dyn Store>;
@@ -20,7 +20,7 @@ fn on_every_store(test: fn(Open)) {
     test(&|| Box::new(memory.clone()));
 
     eprintln!("on the redb store");
-    let top = tempfile::tempdir().unwrap();
+    let top = scratch();
     let dir = top.path().join("drover");
     test(&|| Box::new(RedbStore::open(&dir).unwrap()));
 }

@@ -10,7 +10,7 @@ use drover::store::{Store, StoreError};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tempfile::TempDir;
 
-use super::world::{MARK, fold, played, same};
+use super::world::{MARK, fold, played, same, scratch};
 
 const ROWS: TableDefinition<(u32, u32), &[u8]> = TableDefinition::new("tasks");
 const JOURNAL: TableDefinition<(u32, u64), &[u8]> = TableDefinition::new("journal");
@@ -25,11 +25,22 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
-        let top = tempfile::tempdir().unwrap();
+        let top = scratch();
         let dir = top.path().join("drover");
         let mut store = RedbStore::open(&dir).unwrap();
         let state = played(11, 80, &mut store, "main").state;
         assert!(state.tasks.len() > 2);
+        Self { _top: top, dir, state }
+    }
+
+    /// As a killed Drover leaves it: synced and not closed.
+    fn killed() -> Self {
+        let top = scratch();
+        let (from, dir) = (top.path().join("drover"), top.path().join("copy"));
+        let mut store = RedbStore::open(&from).unwrap();
+        let state = played(12, 80, &mut store, "main").state;
+        fs::create_dir(&dir).unwrap();
+        fs::copy(from.join(FILE), dir.join(FILE)).unwrap();
         Self { _top: top, dir, state }
     }
 
@@ -44,24 +55,27 @@ impl Fixture {
     }
 }
 
-/// Opens `bytes` as a store, for writing and for reading. What is read must be one of `good`.
+/// Opens `bytes` as a store, for reading and for writing, and counts the refusals. A refused
+/// file must not be changed. What a reader finds must be as it was written, but redb checks for
+/// a writer only that nothing is missing.
 fn try_both(dir: &Path, bytes: &[u8], good: &dyn Fn(&State) -> bool, what: &str) -> usize {
     let file = dir.join(FILE);
-    let mut refused = 0;
-    let mut judge = |found: Result<State, StoreError>| match found {
-        Ok(state) => assert!(good(&state), "{what}: a wrong state was read: {state:#?}"),
+    let judge = |found: Result<State, StoreError>, good: &dyn Fn(&State) -> bool| match found {
+        Ok(state) => {
+            assert!(good(&state), "{what}: a wrong state was read: {state:#?}");
+            0
+        }
         Err(e) => {
-            refused += 1;
             let text = e.to_string();
             assert!(matches!(e, StoreError::Damaged { .. } | StoreError::Record { .. } | StoreError::Newer { .. }), "{what}: {text}");
             assert_eq!(fs::read(&file).unwrap(), bytes, "{what}: the file was changed: {text}");
+            1
         }
     };
     fs::write(&file, bytes).unwrap();
-    judge(snapshot(dir, "main").map(Option::unwrap_or_default));
+    let read = judge(snapshot(dir, "main").map(Option::unwrap_or_default), &|s| s.tasks.is_empty() || good(s));
     fs::write(&file, bytes).unwrap();
-    judge(RedbStore::open(dir).and_then(|mut store| store.load("main")));
-    refused
+    read + judge(RedbStore::open(dir).and_then(|mut store| store.load("main")), good)
 }
 
 #[test]
@@ -84,14 +98,23 @@ fn a_file_that_is_no_store_is_refused_and_kept() {
 
 #[test]
 fn a_flipped_bit_or_a_lost_page_is_an_error_or_changes_nothing() {
-    let fixture = Fixture::new();
-    let past = fixture.past();
+    damage(&Fixture::new(), 5);
+}
+
+#[test]
+fn damage_to_what_a_killed_writer_left_is_an_error_or_changes_nothing() {
+    damage(&Fixture::killed(), 6);
+}
+
+fn damage(fixture: &Fixture, seed: u64) {
     let whole = fs::read(fixture.file()).unwrap();
-    let mut rng = fastrand::Rng::with_seed(5);
+    let past = fixture.past();
+    let mut rng = fastrand::Rng::with_seed(seed);
     let mut refused = 0;
-    for round in 0..120 {
+    // The first 64 bytes say how the file is laid out: each of them, and then some anywhere.
+    let anywhere = (0..80).map(|n| if n < 30 { rng.usize(64..320) } else { rng.usize(0..whole.len()) });
+    for at in (0..64).chain(anywhere.collect::<Vec<_>>()) {
         let mut bytes = whole.clone();
-        let at = if round < 40 { rng.usize(0..320) } else { rng.usize(0..whole.len()) };
         bytes[at] ^= 1 << rng.u8(0..8);
         let good = |s: &State| s.same_record(&fixture.state) || at < 4096 && past.iter().any(|p| p.same_record(s));
         refused += try_both(&fixture.dir, &bytes, &good, &format!("bit flipped in byte {at}"));
@@ -135,7 +158,7 @@ fn what_a_newer_drover_wrote_is_said_to_be_newer() {
 
 #[test]
 fn another_programs_database_is_not_taken_for_a_store() {
-    let top = tempfile::tempdir().unwrap();
+    let top = scratch();
     let file = top.path().join(FILE);
     let db = Database::create(&file).unwrap();
     let write = db.begin_write().unwrap();
@@ -202,5 +225,5 @@ fn edit(file: &Path, change: impl Fn(&mut Vec<u8>)) {
 /// What a reader and a writer are told.
 fn both_errors(dir: &Path) -> [StoreError; 2] {
     let loaded = RedbStore::open(dir).and_then(|mut store| store.load("main"));
-    [snapshot(dir, "main").err().expect("a reader took it"), loaded.err().expect("a writer took it")]
+    [snapshot(dir, "main").expect_err("a reader took it"), loaded.expect_err("a writer took it")]
 }

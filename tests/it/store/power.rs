@@ -11,7 +11,7 @@ const TARGET: &str = "main";
 
 /// Histories to play; `DROVER_POWER_CUTS` asks for another number.
 fn histories() -> u64 {
-    std::env::var("DROVER_POWER_CUTS").map_or(300, |n| n.parse().expect("a number of histories"))
+    std::env::var("DROVER_POWER_CUTS").map_or(200, |n| n.parse().expect("a number of histories"))
 }
 
 /// A store through several lives, each ended by a power cut. An error says what was lost.

@@ -9,11 +9,11 @@ use drover::store::lock;
 use drover::store::redb::{FILE, RedbStore, read_history, snapshot};
 use drover::store::{Store, StoreError};
 
-use super::world::{World, fold, played, same};
+use super::world::{World, fold, played, same, scratch};
 
 #[test]
 fn where_nothing_was_ever_done_a_reader_finds_nothing_and_makes_nothing() {
-    let top = tempfile::tempdir().unwrap();
+    let top = scratch();
     let dir = top.path().join("drover");
     assert!(snapshot(&dir, "main").unwrap().is_none());
     assert_eq!(read_history(&dir, "main", 0, 9).unwrap(), []);
@@ -25,7 +25,7 @@ fn where_nothing_was_ever_done_a_reader_finds_nothing_and_makes_nothing() {
 
 #[test]
 fn a_reader_sees_whole_commits_while_a_writer_goes_on() {
-    let top = tempfile::tempdir().unwrap();
+    let top = scratch();
     let dir = top.path().join("drover");
     let mut store = RedbStore::open(&dir).unwrap();
     // Capacity 1: the writer is at most two commits ahead of the reader.
@@ -50,7 +50,7 @@ fn a_reader_sees_whole_commits_while_a_writer_goes_on() {
 
 #[test]
 fn a_second_writer_is_refused_in_words() {
-    let top = tempfile::tempdir().unwrap();
+    let top = scratch();
     let dir = top.path().join("drover");
     let mut first = RedbStore::open(&dir).unwrap();
     let error = RedbStore::open(&dir).unwrap_err();
@@ -72,7 +72,7 @@ fn killed(dir: &Path, copy: &Path) -> World {
 
 #[test]
 fn a_reader_repairs_what_a_killed_writer_left() {
-    let top = tempfile::tempdir().unwrap();
+    let top = scratch();
     let copy = top.path().join("copy");
     let world = killed(&top.path().join("drover"), &copy);
     let before = fs::read(copy.join(FILE)).unwrap();
@@ -83,7 +83,7 @@ fn a_reader_repairs_what_a_killed_writer_left() {
 
 #[test]
 fn a_reader_does_not_repair_under_an_active_drover_and_does_not_wait_for_ever() {
-    let top = tempfile::tempdir().unwrap();
+    let top = scratch();
     let copy = top.path().join("copy");
     let world = killed(&top.path().join("drover"), &copy);
     let before = fs::read(copy.join(FILE)).unwrap();

@@ -10,6 +10,7 @@ use drover::model::{
     Action, Backoff, Check, MergePolicy, OnChange, OnConflict, OnDependency, Policy, Retry, Source, Spec, StepSpec, Workspace,
 };
 use drover::store::{Batch, Record, Store, batch};
+use tempfile::TempDir;
 
 const TASKS: usize = 5;
 
@@ -192,7 +193,13 @@ fn exit(outcome: Outcome) -> Exit {
     Exit { outcome, summary: "done as told".into() }
 }
 
-/// A first definition of each task and a run that may begin them: `n` small commits.
+/// A directory for one test; in memory where that is possible, for where it stands on a disk
+/// only says how long a sync takes.
+pub fn scratch() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// A world after `n` steps, each of them committed.
 pub fn played(seed: u64, n: usize, store: &mut dyn Store, target: &str) -> World {
     let mut world = World::new(seed);
     for _ in 0..n {
