@@ -5,6 +5,7 @@ mod files;
 mod git;
 mod process;
 mod report;
+mod scripted_api;
 mod store;
 #[path = "../tidy.rs"]
 mod tidy;
