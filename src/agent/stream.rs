@@ -24,7 +24,7 @@ pub enum AgentEvent {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
     pub succeeded: bool,
-    /// Why it stopped, in the program's own terms: `success`, `error_max_turns`, …
+    /// Why it stopped, in the program's own terms: `success`, `error_max_turns`, `api_error`, …
     pub reason: String,
     /// Its words to people. Neither bounded nor safe to show.
     pub text: String,
@@ -170,6 +170,7 @@ struct Last {
     #[serde(default)]
     errors: Vec<String>,
     api_error: Option<String>,
+    terminal_reason: Option<String>,
     #[serde(default)]
     permission_denials: Vec<Denial>,
 }
@@ -203,19 +204,60 @@ fn activity(line: Assistant) -> Option<String> {
 
 fn report(last: Last) -> Report {
     let subtype = last.subtype.unwrap_or_default();
-    // An error of the API comes as `success` with `is_error`.
     let succeeded = subtype == "success" && last.is_error == Some(false);
+    // An error of the API comes as `success` with `is_error`; what it was stands elsewhere.
+    let reason = match subtype.as_str() {
+        "success" if !succeeded => last.api_error.or(last.terminal_reason).unwrap_or_else(|| "error".into()),
+        _ => subtype,
+    };
     let mut denied: Vec<String> = last.permission_denials.into_iter().filter_map(|d| d.tool_name).collect();
     denied.sort();
     denied.dedup();
-    Report {
-        succeeded,
-        reason: last.api_error.filter(|_| !succeeded).unwrap_or(subtype),
-        text: last.result.unwrap_or_else(|| last.errors.join("\n")),
-        denied,
-    }
+    Report { succeeded, reason, text: last.result.unwrap_or_else(|| last.errors.join("\n")), denied }
 }
 
 fn unreadable() -> Report {
     Report { succeeded: false, reason: "unreadable".into(), text: "its last result could not be read".into(), denied: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read};
+
+    use super::*;
+
+    /// So many bytes without a newline, in pieces.
+    struct Flood(usize);
+
+    impl Read for Flood {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            unreachable!("it is read by pieces")
+        }
+    }
+    impl BufRead for Flood {
+        fn fill_buf(&mut self) -> io::Result<&[u8]> {
+            Ok(&[b'x'; 1 << 16][..self.0.min(1 << 16)])
+        }
+        fn consume(&mut self, n: usize) {
+            self.0 -= n;
+        }
+    }
+
+    #[test]
+    fn memory_stays_bounded_however_long_a_line_is() {
+        let mut reader = Reader::new(Flood(32 << 20));
+        assert_eq!((reader.next(), reader.skipped), (None, 1));
+        assert!(reader.line.capacity() <= 2 * MAX_LINE, "{} bytes", reader.line.capacity());
+        assert_eq!(tail(Flood(32 << 20), 10), "xxxxxxxxxx");
+    }
+
+    #[test]
+    fn the_end_of_a_text_starts_with_a_whole_line_where_one_fits() {
+        assert_eq!(end_of("ab\ncd\nef", 99), "ab\ncd\nef");
+        assert_eq!(end_of("ab\ncd\nef", 5), "cd\nef");
+        assert_eq!(end_of("ab\ncd\nef", 4), "ef");
+        assert_eq!(end_of("abcdef\n", 3), "ef\n");
+        assert_eq!(end_of("éé", 3), "é");
+        assert_eq!(end_of("éé", 1), "");
+    }
 }

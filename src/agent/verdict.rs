@@ -101,7 +101,7 @@ fn problem(step: &StepSpec, end: &End, said: &Said) -> Option<(FailureClass, Str
         End::Interrupted => None,
         End::Exited { code } if said.structured => match &said.report {
             None => agent(format!("{who} ended with exit code {code} and never said how it went{}", missing_words(said))),
-            Some(r) if !r.succeeded => agent(format!("{who} reported `{}`: {}", one_line(&r.reason, 60), one_line(&r.text, MAX_WORDS))),
+            Some(r) if !r.succeeded => agent(format!("{who} failed (`{}`): {}", one_line(&r.reason, 60), one_line(&r.text, MAX_WORDS))),
             Some(_) if *code != 0 => agent(format!("{who} reported success, but ended with exit code {code}")),
             Some(_) => None,
         },

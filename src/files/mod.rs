@@ -218,3 +218,11 @@ impl Loader {
         Span { start: self.map.add(name, ""), len: 0 }
     }
 }
+
+/// The target as drover.toml names it, read leniently: a mistake elsewhere in the files does not
+/// hide which record is meant.
+pub fn configured_target(root: &Path, options: &Options) -> Option<String> {
+    let path = options.config.clone().unwrap_or_else(|| root.join(CONFIG));
+    let table: toml::Table = std::fs::read_to_string(path).ok()?.parse().ok()?;
+    table.get("project")?.get("target")?.as_str().map(str::to_owned)
+}

@@ -8,6 +8,7 @@
 
 mod checkouts;
 mod commit;
+mod create;
 mod error;
 mod history;
 mod include;
@@ -27,6 +28,7 @@ mod snapshot;
 mod worktree;
 
 pub use commit::Merge;
+pub use create::create;
 pub use error::{GitError, Result, Unfit};
 pub use history::Record;
 pub use line::LineState;

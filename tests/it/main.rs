@@ -11,6 +11,7 @@ mod kill;
 mod process;
 mod report;
 mod sim;
+mod scripted_api;
 mod store;
 #[path = "../tidy.rs"]
 mod tidy;
