@@ -20,8 +20,8 @@ use crate::git::{self, LineState, Repo};
 use crate::model::Policy;
 use crate::plan::select::Universe;
 use crate::plan::{self, Plan};
-use crate::report::{self, Reporter};
 use crate::report::text::SummaryOptions;
+use crate::report::{self, Reporter};
 use crate::store::lock::{self, ActiveLock, LockError};
 use crate::store::redb::RedbStore;
 use crate::store::{Store, batch};
@@ -69,16 +69,19 @@ pub fn sync(global: &Global, terminal: &Terminal, args: &SyncArgs) -> CliResult 
 }
 
 pub fn run(global: &Global, terminal: &Terminal, args: &RunArgs) -> CliResult {
-    from_store(global, terminal, |state| {
-        context::selection(&args.select, &Universe::of_record(state))
-    }, &args.limits)
+    from_store(global, terminal, |state| context::selection(&args.select, &Universe::of_record(state)), &args.limits)
 }
 
 pub fn resume(global: &Global, terminal: &Terminal) -> CliResult {
-    from_store(global, terminal, |state| {
-        terminal.note(&recovered(state));
-        Ok(state.selection.clone())
-    }, &Limits::default())
+    from_store(
+        global,
+        terminal,
+        |state| {
+            terminal.note(&recovered(state));
+            Ok(state.selection.clone())
+        },
+        &Limits::default(),
+    )
 }
 
 fn from_store(global: &Global, terminal: &Terminal, select: impl Fn(&State) -> Result<Selection, Failure>, limits: &Limits) -> CliResult {
@@ -191,8 +194,16 @@ fn run_session(start: Start<'_>) -> CliResult {
     first.push(Input::RunBegan { run, selection });
     let told = Told::default();
     let (for_signals, words) = (told.clone(), terminal.clone());
-    let session =
-        Session { repo: repo.clone(), target, worktrees, inherited: environment, lock: open.lock, store: open.store, state: open.state, first };
+    let session = Session {
+        repo: repo.clone(),
+        target,
+        worktrees,
+        inherited: environment,
+        lock: open.lock,
+        store: open.store,
+        state: open.state,
+        first,
+    };
     let state = session
         .run(&mut reporters, |handle| signals::listen(handle, words, for_signals))
         .map_err(|stopped| Failure::internal(stopped.to_string()))?;
@@ -240,7 +251,10 @@ fn reporters(terminal: &Terminal, repo: &Repo, run: &RunId) -> report::Reporters
     let log = Box::new(move |_: &TaskId, aid: &Aid| existing(attempts.join(aid.as_str())));
     let options = report::terminal::Options { level, color: terminal.color_err, log };
     let live = report::Terminal::new(Box::new(std::io::stderr()), options);
-    let events = report::Events::append(&repo.state_dir().join("runs").join(run.as_str()).join("events.jsonl"));
+    let dir = repo.state_dir().join("runs").join(run.as_str());
+    // Where it cannot be made, the events say so themselves.
+    let _ = std::fs::create_dir_all(&dir);
+    let events = report::Events::append(&dir.join("events.jsonl"));
     report::Reporters(vec![Box::new(live), Box::new(events)])
 }
 
@@ -253,7 +267,8 @@ fn finish(terminal: &Terminal, repo: &Repo, state: &State, told: &Told, nothing:
         terminal.out(&format!("Nothing to do: {} up to date.", count(state.views().len(), "task")));
     } else {
         let log = |id: &TaskId| log_of(repo, state, id);
-        let options = SummaryOptions { color: terminal.color_out, verbose: terminal.verbose > 0, quiet: terminal.quiet, tail: 10, log: &log };
+        let options =
+            SummaryOptions { color: terminal.color_out, verbose: terminal.verbose > 0, quiet: terminal.quiet, tail: 10, log: &log };
         terminal.out(&report::text::summary(state, now(), &options));
     }
     Ok(match (told.exit(), verdict) {

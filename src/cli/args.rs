@@ -6,7 +6,12 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 /// Drives a project to completion with parallel AI coding agents, from task files in git.
 #[derive(Debug, Parser)]
-#[command(name = "drover", version, propagate_version = true, after_help = "Exit codes: 0 done, 1 a task failed, 2 changes pending (plan --detailed-exitcode), 3 needs a flag, 4 a selector matched nothing, 5 stopped: run again to go on, 64 bad command line, 70 internal error, 75 in use by another process, 78 unfit configuration or repository, 130/143 interrupted, state saved.")]
+#[command(
+    name = "drover",
+    version,
+    propagate_version = true,
+    after_help = "Exit codes: 0 done, 1 a task failed, 2 changes pending (plan --detailed-exitcode), 3 needs a flag, 4 a selector matched nothing, 5 stopped: run again to go on, 64 bad command line, 70 internal error, 75 in use by another process, 78 unfit configuration or repository, 130/143 interrupted, state saved."
+)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,

@@ -26,9 +26,8 @@ pub fn project(global: &Global, terminal: &Terminal, repo: &Repo) -> Result<Proj
     let dir = directory(global)?;
     let root = match &global.config {
         Some(_) => repo.root().to_owned(),
-        None => files::find_root(&dir).ok_or_else(|| {
-            Failure::unfit(format!("no drover.toml in {} or above it\n  Run `drover init` to write one.", dir.display()))
-        })?,
+        None => files::find_root(&dir)
+            .ok_or_else(|| Failure::unfit(format!("no drover.toml in {} or above it\n  Run `drover init` to write one.", dir.display())))?,
     };
     if root != repo.root() {
         return Err(Failure::unfit(format!(
@@ -52,7 +51,9 @@ pub fn target(repo: &Repo, project: Option<&Project>) -> Result<String, Failure>
     let name = named_or_checked_out(project.and_then(|p| p.target.clone()), repo)?;
     match repo.branch_tip(&name) {
         Ok(Some(_)) => Ok(name),
-        Ok(None) => Err(Failure::unfit(format!("the target branch `{name}` has no commits yet\n  Commit the task files first: `git add drover.toml drover && git commit -m \"Add tasks\"`."))),
+        Ok(None) => Err(Failure::unfit(format!(
+            "the target branch `{name}` has no commits yet\n  Commit the task files first: `git add drover.toml drover && git commit -m \"Add tasks\"`."
+        ))),
         Err(error) => Err(Failure::unfit(error.to_string())),
     }
 }

@@ -22,8 +22,10 @@ pub fn run(global: &Global, terminal: &Terminal, args: &InitArgs) -> CliResult {
     let agents: Vec<String> = found.iter().filter_map(|f| f.path.file_name()).map(|n| n.to_string_lossy().into_owned()).collect();
     let request = scaffold::Request { name, target, agents };
     let outcomes = scaffold::write(repo.root(), &request).map_err(|e| Failure::unfit(format!("the first files cannot be written: {e}")))?;
-    let wrote: Vec<String> = outcomes.iter().filter_map(|o| if let Outcome::Wrote(p) = o { Some(p.display().to_string()) } else { None }).collect();
-    let left: Vec<String> = outcomes.iter().filter_map(|o| if let Outcome::Left(p) = o { Some(p.display().to_string()) } else { None }).collect();
+    let wrote: Vec<String> =
+        outcomes.iter().filter_map(|o| if let Outcome::Wrote(p) = o { Some(p.display().to_string()) } else { None }).collect();
+    let left: Vec<String> =
+        outcomes.iter().filter_map(|o| if let Outcome::Left(p) = o { Some(p.display().to_string()) } else { None }).collect();
     if terminal.json {
         let kinds: Vec<&str> = found.iter().map(|f| f.kind).collect();
         terminal.json(&serde_json::json!({ "format_version": "1.0", "wrote": wrote, "left": left, "agents": kinds }));
@@ -32,7 +34,8 @@ pub fn run(global: &Global, terminal: &Terminal, args: &InitArgs) -> CliResult {
     wrote.iter().for_each(|file| terminal.out(&format!("wrote {file}")));
     left.iter().for_each(|file| terminal.out(&format!("left  {file} as it was")));
     match found.as_slice() {
-        [] => terminal.out("No agent was found. Install Claude Code (npm install -g @anthropic-ai/claude-code), or use a command of your own."),
+        [] => terminal
+            .out("No agent was found. Install Claude Code (npm install -g @anthropic-ai/claude-code), or use a command of your own."),
         found => found.iter().for_each(|f| terminal.out(&format!("found {} at {}", f.kind, f.path.display()))),
     }
     terminal.out("Next: describe a task in drover/, commit the files, then `drover plan` and `drover apply`.");

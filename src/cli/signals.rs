@@ -31,7 +31,8 @@ impl Told {
 /// or SIGTERM or SIGHUP: end what runs. Third: leave at once; the shims stay, and the next
 /// start adopts what they run.
 pub fn listen(handle: Handle, terminal: Terminal, told: Told) {
-    let (Ok(mut int), Ok(mut term), Ok(mut hup)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+    let (Ok(mut int), Ok(mut term), Ok(mut hup)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()))
     else {
         terminal.warn("signals cannot be caught here: Ctrl-C ends Drover at once, and `drover resume` goes on");
         return;
@@ -46,7 +47,8 @@ pub fn listen(handle: Handle, terminal: Terminal, told: Told) {
             }
             match presses {
                 1 => {
-                    terminal.note("draining: nothing more is started, and what runs may finish. Ctrl-C again ends it; a third leaves at once.");
+                    terminal
+                        .note("draining: nothing more is started, and what runs may finish. Ctrl-C again ends it; a third leaves at once.");
                     handle.drain();
                 }
                 2 => {

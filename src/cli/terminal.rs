@@ -34,7 +34,12 @@ impl Terminal {
     pub fn start_log(&self) {
         let level = ["warn", "info", "debug", "trace"][usize::from(self.verbose.min(3))];
         let filter = EnvFilter::try_from_env("DROVER_LOG").unwrap_or_else(|_| EnvFilter::new(format!("drover={level}")));
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(self.color_err).with_target(false).without_time();
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(self.color_err)
+            .with_target(false)
+            .without_time();
         // A second start in one process (a test) keeps the first.
         let _ = log.try_init();
     }

@@ -38,11 +38,15 @@ pub trait Effects {
 /// Why the driver stopped before the run was over.
 #[derive(Debug, thiserror::Error)]
 pub enum Stopped {
-    #[error("the store could not be written: {0}\n  Running agents go on under their shims; nothing that was reported is lost. Mend the cause and run `drover resume`.")]
+    #[error(
+        "the store could not be written: {0}\n  Running agents go on under their shims; nothing that was reported is lost. Mend the cause and run `drover resume`."
+    )]
     Store(StoreError),
     #[error("the runtime for effects could not be started: {0}")]
     Runtime(std::io::Error),
-    #[error("the state directory was replaced or deleted while Drover was running; nothing more is written to it.\n  Run `drover apply` again to go on from what has landed.")]
+    #[error(
+        "the state directory was replaced or deleted while Drover was running; nothing more is written to it.\n  Run `drover apply` again to go on from what has landed."
+    )]
     NotOurs,
 }
 

@@ -17,9 +17,17 @@ pub fn check(repo: &Repo, worktrees: &Path, tasks: &Upcoming, path: Option<&OsSt
     let mut problems = Vec::new();
     for dir in [repo.state_dir().as_path(), worktrees] {
         if let Err(why) = crate::git::check_writable(dir) {
-            problems.push(format!("{} cannot be written: {why}\n  Set `[worktree] dir` to a directory that can, or change its permissions.", dir.display()));
+            problems.push(format!(
+                "{} cannot be written: {why}\n  Set `[worktree] dir` to a directory that can, or change its permissions.",
+                dir.display()
+            ));
         } else if let Some(free) = free_bytes(dir).filter(|f| *f < MIN_FREE) {
-            problems.push(format!("{} has only {} MiB free\n  Free some space: {} MiB is the least that a run is begun with.", dir.display(), free >> 20, MIN_FREE >> 20));
+            problems.push(format!(
+                "{} has only {} MiB free\n  Free some space: {} MiB is the least that a run is begun with.",
+                dir.display(),
+                free >> 20,
+                MIN_FREE >> 20
+            ));
         }
     }
     let missing = tasks.agents.values().filter_map(|agent| agent::missing(agent, path, repo.root()));

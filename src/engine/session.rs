@@ -70,8 +70,7 @@ impl Session {
         };
         let mut effects = RealEffects { world: Arc::new(world), runtime: runtime.handle().clone(), outbox: outbox.clone() };
         runtime.block_on(async { control(Handle(outbox.clone())) });
-        let driver =
-            Driver { machine: Machine::new(self.state), target: self.target, inbox, outbox, effects: &mut effects, reporter };
+        let driver = Driver { machine: Machine::new(self.state), target: self.target, inbox, outbox, effects: &mut effects, reporter };
         let result = driver.run(self.store, self.first);
         // Timers and effects that nobody waits for any more end with the process; shims go on.
         runtime.shutdown_background();

@@ -14,21 +14,21 @@ fn a_diamond_of_tasks_runs_to_completion_and_each_starts_from_what_it_needs() {
 [[task]]
 id = "a"
 title = "Base"
-prompt = "echo a >a.txt"
+prompt = "$ echo a >a.txt"
 [[task]]
 id = "b"
 title = "Left"
-prompt = "cat a.txt >b.txt"
+prompt = "$ cat a.txt >b.txt"
 depends_on = ["a"]
 [[task]]
 id = "c"
 title = "Right"
-prompt = "cat a.txt >c.txt"
+prompt = "$ cat a.txt >c.txt"
 depends_on = ["a"]
 [[task]]
 id = "d"
 title = "Both"
-prompt = "cat b.txt c.txt >d.txt"
+prompt = "$ cat b.txt c.txt >d.txt"
 depends_on = ["b", "c"]
 verify = ["test \"$(cat d.txt)\" = \"a\na\""]
 "#,
@@ -76,7 +76,10 @@ verify = ["grep -q right out.txt"]
 "#,
     );
     let prompts = it.outside("prompts");
-    let script = format!("cat >>{0}; if [ \"$DROVER_ATTEMPT_NUMBER\" = 1 ]; then echo wrong >out.txt; else echo right >out.txt; fi", prompts.display());
+    let script = format!(
+        "cat >>{0}; if [ \"$DROVER_ATTEMPT_NUMBER\" = 1 ]; then echo wrong >out.txt; else echo right >out.txt; fi",
+        prompts.display()
+    );
     it.write("drover.toml", &format!("{CONFIG}\n[agents.keep]\nkind = \"command\"\nshell = {script:?}\n"));
     it.git(&["add", "-A"]);
     it.git(&["commit", "-qm", "mended"]);
@@ -101,17 +104,17 @@ fn a_task_out_of_attempts_fails_its_dependents_are_blocked_and_the_rest_goes_on(
 [[task]]
 id = "bad"
 title = "Cannot work"
-prompt = "echo the reason is here; exit 3"
+prompt = "$ echo the reason is here; exit 3"
 retry = { max_attempts = 2 }
 [[task]]
 id = "after"
 title = "Waits in vain"
-prompt = "echo x >x"
+prompt = "$ echo x >x"
 depends_on = ["bad"]
 [[task]]
 id = "good"
 title = "Independent"
-prompt = "echo y >y"
+prompt = "$ echo y >y"
 "#,
         )
         .commit("tasks");
@@ -140,15 +143,15 @@ fn sub_tasks_run_in_order_in_one_worktree_and_land_as_one() {
 [[task]]
 id = "whole"
 title = "The whole"
-prompt = "cat part >all; echo own >>all"
+prompt = "$ cat part >all; echo own >>all"
   [[task.subtask]]
   id = "one"
   title = "First part"
-  prompt = "echo one >part"
+  prompt = "$ echo one >part"
   [[task.subtask]]
   id = "two"
   title = "Second part"
-  prompt = "echo two >>part"
+  prompt = "$ echo two >>part"
   verify = ["grep -q one part"]
 "#,
         )
@@ -162,7 +165,11 @@ prompt = "cat part >all; echo own >>all"
 
 #[test]
 fn the_users_uncommitted_work_is_left_alone_and_what_landed_waits() {
-    let it = repo().file("drover.toml", CONFIG).file("shared.txt", "old\n").file("drover/t.toml", "[[task]]\nid = \"t\"\ntitle = \"T\"\nprompt = \"echo new >shared.txt\"\n").commit("tasks");
+    let it = repo()
+        .file("drover.toml", CONFIG)
+        .file("shared.txt", "old\n")
+        .file("drover/t.toml", "[[task]]\nid = \"t\"\ntitle = \"T\"\nprompt = \"$ echo new >shared.txt\"\n")
+        .commit("tasks");
     it.write("shared.txt", "mine, not committed\n");
     it.write("untracked.txt", "mine too\n");
     let before = it.checkout();
@@ -207,7 +214,13 @@ fn started(it: &crate::fixture::Fixture) -> usize {
 
 #[test]
 fn a_diff_that_touches_protected_files_fails_the_attempt_by_name() {
-    let it = repo().file("drover.toml", CONFIG).file("drover/t.toml", "[[task]]\nid = \"t\"\ntitle = \"T\"\nretry = { max_attempts = 1 }\nprompt = \"echo >>drover.toml; echo x >x\"\n").commit("tasks");
+    let it = repo()
+        .file("drover.toml", CONFIG)
+        .file(
+            "drover/t.toml",
+            "[[task]]\nid = \"t\"\ntitle = \"T\"\nretry = { max_attempts = 1 }\nprompt = \"$ echo >>drover.toml; echo x >x\"\n",
+        )
+        .commit("tasks");
     let ran = it.drover(&["apply"]).expect(1);
     assert!(ran.err.contains("drover.toml") && ran.err.contains("protect"), "{}", ran.err);
     assert!(it.landed().is_empty());
@@ -215,7 +228,7 @@ fn a_diff_that_touches_protected_files_fails_the_attempt_by_name() {
 
 #[test]
 fn an_agent_that_changes_nothing_fails_saying_so_unless_that_is_allowed() {
-    let it = repo().file("drover.toml", CONFIG).file("drover/t.toml", "[[task]]\nid = \"t\"\ntitle = \"T\"\nretry = { max_attempts = 1 }\nprompt = \"true\"\n[[task]]\nid = \"job\"\ntitle = \"Job\"\nrun = \"true\"\n").commit("tasks");
+    let it = repo().file("drover.toml", CONFIG).file("drover/t.toml", "[[task]]\nid = \"t\"\ntitle = \"T\"\nretry = { max_attempts = 1 }\nprompt = \"$ true\"\n[[task]]\nid = \"job\"\ntitle = \"Job\"\nrun = \"true\"\n").commit("tasks");
     let ran = it.drover(&["apply"]).expect(1);
     assert!(ran.err.contains("allow_empty"), "{}", ran.err);
     assert_eq!(it.landed(), ["job"]);
@@ -223,10 +236,10 @@ fn an_agent_that_changes_nothing_fails_saying_so_unless_that_is_allowed() {
 
 #[test]
 fn time_outs_end_an_agent_that_will_not_end() {
-    let it = repo().file("drover.toml", CONFIG).file("drover/t.toml", "[[task]]\nid = \"t\"\ntitle = \"T\"\ntimeout = \"300ms\"\nretry = { max_attempts = 1 }\nprompt = \"trap '' TERM; sleep 600 & wait; sleep 600\"\n[[task]]\nid = \"s\"\ntitle = \"S\"\nstall_timeout = \"300ms\"\nretry = { max_attempts = 1 }\nprompt = \"sleep 600\"\n").commit("tasks");
+    let it = repo().file("drover.toml", CONFIG).file("drover/t.toml", "[[task]]\nid = \"t\"\ntitle = \"T\"\ntimeout = \"1s\"\nretry = { max_attempts = 1 }\nprompt = \"$ trap '' TERM; sleep 600 & wait; sleep 600\"\n[[task]]\nid = \"s\"\ntitle = \"S\"\nstall_timeout = \"1s\"\nretry = { max_attempts = 1 }\nprompt = \"$ sleep 600\"\n").commit("tasks");
     let ran = it.drover(&["apply"]).expect(1);
     let said = ran.err.to_lowercase();
-    assert!(said.contains("300ms"), "{}", ran.err);
+    assert!(said.contains("1s, its `timeout`") && said.contains("1s, its `stall_timeout`"), "{}", ran.err);
 }
 
 #[test]
@@ -246,7 +259,7 @@ fn groups_and_workers_limit_what_runs_at_once() {
 
 #[test]
 fn a_task_in_the_checkout_sees_what_it_depends_on_and_commits_nothing() {
-    let it = repo().file("drover.toml", CONFIG).file("drover/t.toml", "[[task]]\nid = \"make\"\ntitle = \"Make\"\nprompt = \"echo made >made.txt\"\n[[task]]\nid = \"job\"\ntitle = \"Job\"\nworkspace = \"checkout\"\nrun = \"cp made.txt ../tmp/seen\"\ndepends_on = [\"make\"]\n").commit("tasks");
+    let it = repo().file("drover.toml", CONFIG).file("drover/t.toml", "[[task]]\nid = \"make\"\ntitle = \"Make\"\nprompt = \"$ echo made >made.txt\"\n[[task]]\nid = \"job\"\ntitle = \"Job\"\nworkspace = \"checkout\"\nrun = \"cp made.txt ../tmp/seen\"\ndepends_on = [\"make\"]\n").commit("tasks");
     it.drover(&["apply"]).expect(0);
     assert_eq!(fs::read_to_string(it.outside("seen")).unwrap(), "made\n");
     assert_eq!(it.landed(), ["make"]);
@@ -255,7 +268,7 @@ fn a_task_in_the_checkout_sees_what_it_depends_on_and_commits_nothing() {
 
 #[test]
 fn a_changed_definition_runs_again_and_its_dependents_do_not() {
-    let it = repo().file("drover.toml", CONFIG).file("drover/t.toml", "[[task]]\nid = \"a\"\ntitle = \"A\"\nprompt = \"echo 1 >>a\"\n[[task]]\nid = \"b\"\ntitle = \"B\"\nprompt = \"echo 1 >>b\"\ndepends_on = [\"a\"]\n").commit("tasks");
+    let it = repo().file("drover.toml", CONFIG).file("drover/t.toml", "[[task]]\nid = \"a\"\ntitle = \"A\"\nprompt = \"$ echo 1 >>a\"\n[[task]]\nid = \"b\"\ntitle = \"B\"\nprompt = \"$ echo 1 >>b\"\ndepends_on = [\"a\"]\n").commit("tasks");
     it.drover(&["apply"]).expect(0);
     it.write("drover/t.toml", &it.read("drover/t.toml").replace("echo 1 >>a", "echo 2 >>a"));
     it.git(&["commit", "-qam", "edit"]);
@@ -269,7 +282,7 @@ fn a_changed_definition_runs_again_and_its_dependents_do_not() {
 
 #[test]
 fn a_selection_limits_what_runs_and_a_term_that_matches_nothing_is_an_error() {
-    let it = repo().file("drover.toml", CONFIG).file("drover/t.toml", "[[task]]\nid = \"a\"\ntitle = \"A\"\nprompt = \"echo 1 >a\"\n[[task]]\nid = \"b\"\ntitle = \"B\"\nprompt = \"echo 1 >b\"\ndepends_on = [\"a\"]\n[[task]]\nid = \"other\"\ntitle = \"O\"\nprompt = \"echo 1 >o\"\n").commit("tasks");
+    let it = repo().file("drover.toml", CONFIG).file("drover/t.toml", "[[task]]\nid = \"a\"\ntitle = \"A\"\nprompt = \"$ echo 1 >a\"\n[[task]]\nid = \"b\"\ntitle = \"B\"\nprompt = \"$ echo 1 >b\"\ndepends_on = [\"a\"]\n[[task]]\nid = \"other\"\ntitle = \"O\"\nprompt = \"$ echo 1 >o\"\n").commit("tasks");
     let ran = it.drover(&["apply", "othr"]).expect(4);
     assert!(ran.err.contains("other"), "{}", ran.err);
     it.drover(&["apply", "b"]).expect(0);
@@ -283,7 +296,10 @@ fn a_second_drover_is_told_who_holds_the_store() {
     let it = repo();
     let gate = it.outside("gate");
     let line = format!("while [ ! -e {} ]; do sleep 0.02; done", gate.display());
-    let it = it.file("drover.toml", CONFIG).file("drover/t.toml", &format!("[[task]]\nid = \"t\"\ntitle = \"T\"\nrun = {line:?}\n")).commit("tasks");
+    let it = it
+        .file("drover.toml", CONFIG)
+        .file("drover/t.toml", &format!("[[task]]\nid = \"t\"\ntitle = \"T\"\nrun = {line:?}\n"))
+        .commit("tasks");
     let mut first = it.spawn(&["apply"]);
     until("an agent", || started(&it) == 1);
     // Beside a running apply the status can be read.

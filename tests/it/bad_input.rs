@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use crate::fixture::{CONFIG, Fixture, repo};
 
-const TASK: &str = "[[task]]\nid = \"t\"\ntitle = \"T\"\nprompt = \"echo x >x\"\n";
+const TASK: &str = "[[task]]\nid = \"t\"\ntitle = \"T\"\nprompt = \"$ echo x >x\"\n";
 
 fn fit() -> Fixture {
     repo().file("drover.toml", CONFIG).file("drover/t.toml", TASK)
@@ -16,7 +16,7 @@ fn not_a_repository() {
     let it = repo();
     fs::remove_dir_all(it.path(".git")).unwrap();
     let ran = it.drover(&["apply"]).expect(78);
-    assert!(ran.err.contains("not a git repository"), "{}", ran.err);
+    assert!(ran.err.contains("not in a git repository"), "{}", ran.err);
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_target_that_does_not_exist() {
 #[test]
 fn an_agent_that_is_not_installed_is_named_before_anything_starts() {
     let it = fit();
-    it.write("drover.toml", &CONFIG.replace("[\"sh\"]", "[\"no-such-agent\"]"));
+    it.write("drover.toml", &format!("{}command = [\"no-such-agent\"]\n", CONFIG.split("shell").next().unwrap()));
     let it = it.commit("x");
     let ran = it.drover(&["apply"]).expect(78);
     assert!(ran.err.contains("no-such-agent") && ran.err.contains("sh"), "{}", ran.err);

@@ -45,7 +45,8 @@ pub fn repo() -> Fixture {
     fixture
 }
 
-/// The start of a drover.toml for tests: quick retries, an agent that is a shell.
+/// The start of a drover.toml for tests: quick retries, and an agent that carries out the lines
+/// of its prompt that start with `$ `.
 pub const CONFIG: &str = r#"
 [project]
 name = "it"
@@ -58,7 +59,7 @@ agent = "sh"
 retry = { max_attempts = 3, delay = "10ms", jitter = false }
 [agents.sh]
 kind = "command"
-command = ["sh"]
+shell = '''sh -c "$(sed -n 's/^[$] //p')"'''
 "#;
 
 impl Fixture {
@@ -138,7 +139,8 @@ impl Fixture {
 
     /// The landed tasks of the target, oldest first: one for each landing commit.
     pub fn landed(&self) -> Vec<String> {
-        let log = self.git(&["log", "--reverse", "--first-parent", "--format=%(trailers:key=Drover-Task,valueonly,separator=%x2C)", "main"]);
+        let log =
+            self.git(&["log", "--reverse", "--first-parent", "--format=%(trailers:key=Drover-Task,valueonly,separator=%x2C)", "main"]);
         log.lines().filter(|l| !l.is_empty()).map(|l| l.split('@').next().unwrap().to_owned()).collect()
     }
     /// The status of each task, by `status --format json`.

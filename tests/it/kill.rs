@@ -17,7 +17,7 @@ fn graph() -> Fixture {
             1..4 => format!("\"t{}\"", n - 1),
             _ => "\"t0\"".into(),
         };
-        let script = format!("echo $DROVER_TASK >>{log}; echo {n} >f{n}; sleep 0.05; echo done >>f{n}");
+        let script = format!("$ echo $DROVER_TASK >>{log}; echo {n} >f{n}; sleep 0.05; echo done >>f{n}");
         tasks.push_str(&format!(
             "[[task]]\nid = \"t{n}\"\ntitle = \"Task {n}\"\nprompt = {script:?}\ndepends_on = [{needs}]\nverify = [\"grep -q done f{n}\"]\n"
         ));
@@ -93,8 +93,11 @@ fn drover_killed_at_random_instants_loses_nothing_and_runs_no_agent_twice() {
 fn a_running_agent_is_adopted_after_a_kill_and_not_run_again() {
     let it = repo();
     let (ran, gate) = (it.outside("ran"), it.outside("gate"));
-    let script = format!("echo ran >>{}; while [ ! -e {} ]; do sleep 0.02; done; echo x >x", ran.display(), gate.display());
-    let it = it.file("drover.toml", CONFIG).file("drover/t.toml", &format!("[[task]]\nid = \"t\"\ntitle = \"T\"\nprompt = {script:?}\n")).commit("tasks");
+    let script = format!("$ echo ran >>{}; while [ ! -e {} ]; do sleep 0.02; done; echo x >x", ran.display(), gate.display());
+    let it = it
+        .file("drover.toml", CONFIG)
+        .file("drover/t.toml", &format!("[[task]]\nid = \"t\"\ntitle = \"T\"\nprompt = {script:?}\n"))
+        .commit("tasks");
     let mut child = start(&it, "apply");
     until("the agent runs", || ran.exists());
     child.kill().unwrap();
@@ -110,8 +113,15 @@ fn a_running_agent_is_adopted_after_a_kill_and_not_run_again() {
 fn with_the_shims_killed_too_the_work_so_far_is_kept_and_taken_up() {
     let it = repo();
     let (ran, gate) = (it.outside("ran"), it.outside("gate"));
-    let script = format!("echo ran >>{0}; cat half 2>/dev/null >>{0}; echo half >half; while [ ! -e {1} ]; do sleep 0.02; done; echo x >x", ran.display(), gate.display());
-    let it = it.file("drover.toml", CONFIG).file("drover/t.toml", &format!("[[task]]\nid = \"t\"\ntitle = \"T\"\nprompt = {script:?}\nretry = {{ max_attempts = 1 }}\n")).commit("tasks");
+    let script = format!(
+        "$ echo ran >>{0}; cat half 2>/dev/null >>{0}; echo half >half; while [ ! -e {1} ]; do sleep 0.02; done; echo x >x",
+        ran.display(),
+        gate.display()
+    );
+    let it = it
+        .file("drover.toml", CONFIG)
+        .file("drover/t.toml", &format!("[[task]]\nid = \"t\"\ntitle = \"T\"\nprompt = {script:?}\nretry = {{ max_attempts = 1 }}\n"))
+        .commit("tasks");
     let mut child = start(&it, "apply");
     until("the agent has written", || worktree_has(&it, "half"));
     child.kill().unwrap();
@@ -151,7 +161,7 @@ fn shims(it: &Fixture) -> Vec<i32> {
 fn ctrl_c_drains_then_interrupts_and_the_work_is_taken_up_again() {
     let it = repo();
     let (ran, gate) = (it.outside("ran"), it.outside("gate"));
-    let script = format!("echo ran >>{}; while [ ! -e {} ]; do sleep 0.02; done; echo x >$DROVER_TASK", ran.display(), gate.display());
+    let script = format!("$ echo ran >>{}; while [ ! -e {} ]; do sleep 0.02; done; echo x >$DROVER_TASK", ran.display(), gate.display());
     let task = |id: &str| format!("[[task]]\nid = \"{id}\"\ntitle = \"T\"\nprompt = {script:?}\n");
     let it = it
         .file("drover.toml", &CONFIG.replace("workers = 4", "workers = 1"))

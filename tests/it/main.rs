@@ -10,8 +10,8 @@ mod git;
 mod kill;
 mod process;
 mod report;
-mod sim;
 mod scripted_api;
+mod sim;
 mod store;
 #[path = "../tidy.rs"]
 mod tidy;

@@ -23,7 +23,10 @@ pub fn run(global: &Global, terminal: &Terminal, args: &DemoArgs) -> CliResult {
         write(&dir.join(name), text)?;
     }
     git::create(&dir, "main", "Start the shop, with its task files").map_err(|e| Failure::unfit(e.to_string()))?;
-    terminal.note(&format!("A repository with two epics and eight tasks, worked on by a small shell script as the agent:\n  {}\n", dir.display()));
+    terminal.note(&format!(
+        "A repository with two epics and eight tasks, worked on by a small shell script as the agent:\n  {}\n",
+        dir.display()
+    ));
     let global = Global { directory: Some(dir.clone()), config: None, ..global.clone() };
     let apply = ApplyArgs { select: Select::default(), reconcile: Reconcile::default(), limits: Limits::default() };
     let exit = apply::apply(&global, terminal, &apply)?;
@@ -49,7 +52,10 @@ fn directory(args: &DemoArgs) -> Result<PathBuf, Failure> {
 }
 
 fn unusable(dir: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(Exit::Unfit, format!("the demo's directory {} cannot be made: {error}\n  Name one that does not exist yet: drover demo DIR", dir.display()))
+    Failure::new(
+        Exit::Unfit,
+        format!("the demo's directory {} cannot be made: {error}\n  Name one that does not exist yet: drover demo DIR", dir.display()),
+    )
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {

@@ -74,7 +74,13 @@ fn launch(world: &World, policy: &Policy, work: &Work, n: usize, step: &StepSpec
 }
 
 /// What the agent room may know of a step.
-pub fn context<'a>(policy: &'a Policy, work: &'a Work, step: &'a StepSpec, worktree: &'a str, session: Option<String>) -> agent::Context<'a> {
+pub fn context<'a>(
+    policy: &'a Policy,
+    work: &'a Work,
+    step: &'a StepSpec,
+    worktree: &'a str,
+    session: Option<String>,
+) -> agent::Context<'a> {
     agent::Context {
         task: &work.spec,
         step,

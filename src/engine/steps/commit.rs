@@ -47,7 +47,10 @@ fn problem(work: &Work, taken: &Snapshot) -> Option<Failure> {
         return Some(Failure::new(FailureClass::Tampered, format!("the worktree's link to the repository was changed: {what}")));
     }
     if !taken.nested.is_empty() {
-        let message = format!("a repository inside the worktree cannot land: {}; remove its .git, or add it as a submodule by hand", taken.nested.join(", "));
+        let message = format!(
+            "a repository inside the worktree cannot land: {}; remove its .git, or add it as a submodule by hand",
+            taken.nested.join(", ")
+        );
         return Some(Failure::new(FailureClass::NestedRepository, message));
     }
     let mut builder = GlobSetBuilder::new();
