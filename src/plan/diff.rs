@@ -31,7 +31,7 @@ pub(super) struct Draft<'a> {
     /// Tasks whose record changes.
     pub defined: BTreeSet<TaskId>,
     /// Tasks that leave the files with this plan.
-    pub leaving: Vec<TaskId>,
+    pub leaving: BTreeSet<TaskId>,
     changes: Vec<Change>,
     errors: Vec<String>,
 }
@@ -45,7 +45,7 @@ pub fn diff(req: &Request) -> Plan {
         causes: BTreeMap::new(),
         refused: BTreeMap::new(),
         defined: BTreeSet::new(),
-        leaving: Vec::new(),
+        leaving: BTreeSet::new(),
         changes: Vec::new(),
         errors: Vec::new(),
     };
@@ -59,6 +59,7 @@ pub fn diff(req: &Request) -> Plan {
         summary: summary(&lines),
         guards: guard::guards(&draft, &renames),
         notes: renames.iter().map(guard::Rename::note).collect(),
+        first: req.recorded.head.policy_seq == 0,
         policy_changed: *req.recorded.policy != *req.policy,
         bounds: Bounds { to_run: fates.running(), workers: req.policy.workers, critical_path: fates.critical_path() },
         lines,
@@ -196,6 +197,7 @@ fn summary(lines: &[Line]) -> Summary {
         let count = match line.action {
             Action::Keep => &mut sum.keep,
             Action::Drop => &mut sum.drop,
+            Action::Leave if line.quiet => &mut sum.history,
             Action::Leave => &mut sum.leave,
             Action::UpToDate => &mut sum.up_to_date,
             _ if !line.selected => &mut sum.not_selected,

@@ -74,8 +74,10 @@ pub(super) struct Rename {
 impl Rename {
     pub fn note(&self) -> String {
         let Self { from, to, .. } = self;
-        let cost = if self.done { "and its work is done again" } else { "and starts anew" };
-        format!("`{to}` says what `{from}` said, which left the files: a renamed task counts as a new one, {cost}")
+        let cost = if self.done { "its work is done again" } else { "it starts anew" };
+        format!(
+            "`{from}` left the files and `{to}` says the same: renamed, it counts as a new task, and {cost}; give it its old id to go on"
+        )
     }
 }
 

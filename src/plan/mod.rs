@@ -44,6 +44,8 @@ pub struct Plan {
     /// because among equals the task that was defined first runs first.
     pub changes: Vec<Change>,
     pub policy_changed: bool,
+    /// Nothing was ever reconciled before: that the policy is new goes without saying.
+    pub first: bool,
     pub summary: Summary,
     /// Each wants its flag before anything is changed.
     pub guards: Vec<Guard>,
@@ -135,7 +137,10 @@ pub struct Summary {
     pub rerun: usize,
     pub keep: usize,
     pub drop: usize,
+    /// Running tasks that finish first.
     pub leave: usize,
+    /// Finished tasks that leave the files and stay on record.
+    pub history: usize,
     pub failed: usize,
     pub blocked: usize,
     pub up_to_date: usize,

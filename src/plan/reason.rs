@@ -9,6 +9,8 @@ use crate::model::{self, OnChange, Source, Spec, StepSpec};
 
 /// The most of a failure's first line that a reason holds, in characters.
 const FAILURE: usize = 100;
+/// So many dependencies are spelt out.
+const NAMED: usize = 4;
 
 pub(super) fn lines(draft: &Draft, fates: &Fates) -> Vec<Line> {
     let mut lines: Vec<(usize, i64, Line)> = Vec::new();
@@ -236,8 +238,13 @@ pub(super) fn at(source: &Source) -> String {
     format!("{}:{}", one_line(&source.file, 200), source.line)
 }
 
+/// The first few of them; `Line::waits_for` has them all.
 fn list(ids: &[TaskId]) -> String {
-    ids.iter().map(|id| id.as_str()).collect::<Vec<_>>().join(", ")
+    let mut names: Vec<String> = ids.iter().take(NAMED).map(|id| id.to_string()).collect();
+    if ids.len() > NAMED {
+        names.push(format!("and {} more", ids.len() - NAMED));
+    }
+    names.join(", ")
 }
 
 fn done_in(task: &Task) -> String {

@@ -57,12 +57,23 @@ pub fn some<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
 }
 
 /// `3 of 14 completed, 1 in progress, 2 ready`.
-pub fn tally(tally: &BTreeMap<Status, usize>) -> String {
-    let all: usize = tally.values().sum();
+pub fn count_up(views: &[TaskView]) -> String {
+    let tally = tally(views);
+    let all = views.len();
+    if all == 0 {
+        return "no tasks".into();
+    }
     let done = tally.get(&Status::Completed).copied().unwrap_or(0);
     let rest = Status::ALL.iter().filter(|s| **s != Status::Completed);
     let rest = rest.filter_map(|s| tally.get(s).map(|n| format!(", {n} {}", s.name().replace('_', " "))));
     format!("{done} of {all} completed{}", rest.collect::<String>())
+}
+
+/// How many tasks are in each status.
+pub fn tally(views: &[TaskView]) -> BTreeMap<Status, usize> {
+    let mut tally = BTreeMap::new();
+    views.iter().for_each(|v| *tally.entry(v.status).or_default() += 1);
+    tally
 }
 
 /// What is to be said about what landed and is not published, if anything is.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::universe::Universe;
+use super::universe::{Universe, values};
 use super::{Base, Expr, Reach, SelectError, Term};
 use crate::base::TaskId;
 use crate::base::text::did_you_mean;
@@ -59,7 +59,7 @@ fn one_term<'a>(term: &Term, universe: &Universe<'a>) -> Result<Tasks<'a>, Selec
 }
 
 fn matching<'a>(base: &Base, universe: &Universe<'a>) -> Tasks<'a> {
-    let tasks = universe.tasks.iter().map(|(id, entry)| (*id, entry));
+    let tasks = universe.tasks.iter().map(|(id, spec)| (*id, *spec));
     match base {
         Base::Id(name) => {
             let Ok(id) = TaskId::parse(name) else { return BTreeSet::new() };
@@ -71,9 +71,9 @@ fn matching<'a>(base: &Base, universe: &Universe<'a>) -> Tasks<'a> {
         Base::Glob(glob) => tasks.filter(|(id, _)| glob.is_match(id.as_str())).map(|(id, _)| id).collect(),
         Base::Attribute { method, name, matcher } => {
             let fits = |value: &&str| *value == name || matcher.is_match(value);
-            tasks.filter(|(_, e)| e.values(method).iter().any(fits)).map(|(id, _)| id).collect()
+            tasks.filter(|(_, spec)| values(spec, method).iter().any(fits)).map(|(id, _)| id).collect()
         }
-        Base::Status(status) => tasks.filter(|(_, e)| e.status == *status).map(|(id, _)| id).collect(),
+        Base::Status(status) => tasks.filter(|(_, spec)| universe.status(spec) == *status).map(|(id, _)| id).collect(),
     }
 }
 
@@ -96,15 +96,14 @@ fn hint(base: &Base, universe: &Universe) -> String {
     };
     match base {
         Base::Id(name) => {
-            let steps = || universe.tasks.values().flat_map(|e| e.spec.steps.iter().map(move |s| (&s.id, e.spec)));
+            let steps = || universe.tasks.values().flat_map(|spec| spec.steps.iter().map(move |s| (&s.id, *spec)));
             if let Some((_, spec)) = steps().find(|(step, spec)| step.as_str() == name && **step != spec.id) {
                 return format!(": it is a sub-task of `{}`, which runs as a whole", spec.id);
             }
             near(name, &mut universe.tasks.keys().map(|id| id.as_str())).map(|m| format!("; did you mean `{m}`?"))
         }
-        Base::Attribute { method, name, .. } => {
-            near(name, &mut universe.tasks.values().flat_map(|e| e.values(method))).map(|m| format!("; did you mean `{method}:{m}`?"))
-        }
+        Base::Attribute { method, name, .. } => near(name, &mut universe.tasks.values().flat_map(|spec| values(spec, method)))
+            .map(|m| format!("; did you mean `{method}:{m}`?")),
         Base::Glob(_) | Base::Status(_) => None,
     }
     .unwrap_or_default()

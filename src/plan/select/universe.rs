@@ -7,43 +7,43 @@ use crate::core::{State, view::Status};
 use crate::model::{Graph, Spec};
 
 pub struct Universe<'a> {
-    pub(super) tasks: BTreeMap<&'a TaskId, Entry<'a>>,
+    pub(super) tasks: BTreeMap<&'a TaskId, &'a Spec>,
+    recorded: &'a State,
     dependents: BTreeMap<&'a TaskId, Vec<&'a TaskId>>,
-}
-
-pub(super) struct Entry<'a> {
-    pub spec: &'a Spec,
-    pub status: Status,
 }
 
 impl<'a> Universe<'a> {
     /// The tasks in the files: for verbs that reconcile. The status is the recorded one; a
     /// task not yet recorded is ready, or blocked by what it depends on.
-    pub fn of_files(graph: &'a Graph, recorded: &State) -> Self {
-        let done = |id: &TaskId| recorded.tasks.get(id).is_some_and(|t| t.is_completed() && !t.removed);
-        let status = |spec: &Spec| match recorded.view(&spec.id) {
-            Some(view) => view.status,
-            None if spec.depends_on.iter().all(done) => Status::Ready,
-            None => Status::Blocked,
-        };
-        Self::new(graph.tasks().values().map(|spec| Entry { spec, status: status(spec) }))
+    pub fn of_files(graph: &'a Graph, recorded: &'a State) -> Self {
+        Self::new(graph.tasks().values().map(|spec| spec.as_ref()), recorded)
     }
 
     /// The tasks in the store: for verbs that act on them or show them.
     pub fn of_record(recorded: &'a State) -> Self {
         let shown = recorded.tasks.values().filter(|t| !t.removed || t.attempt().is_some());
-        Self::new(shown.filter_map(|t| Some(Entry { spec: &t.spec, status: recorded.view(&t.spec.id)?.status })))
+        Self::new(shown.map(|t| t.spec.as_ref()), recorded)
     }
 
-    fn new(entries: impl Iterator<Item = Entry<'a>>) -> Self {
-        let tasks: BTreeMap<&TaskId, Entry> = entries.map(|e| (&e.spec.id, e)).collect();
+    fn new(specs: impl Iterator<Item = &'a Spec>, recorded: &'a State) -> Self {
+        let tasks: BTreeMap<&TaskId, &Spec> = specs.map(|spec| (&spec.id, spec)).collect();
         let mut dependents: BTreeMap<&TaskId, Vec<&TaskId>> = BTreeMap::new();
-        for entry in tasks.values() {
-            for dependency in &entry.spec.depends_on {
-                dependents.entry(dependency).or_default().push(&entry.spec.id);
+        for spec in tasks.values() {
+            for dependency in &spec.depends_on {
+                dependents.entry(dependency).or_default().push(&spec.id);
             }
         }
-        Self { tasks, dependents }
+        Self { tasks, recorded, dependents }
+    }
+
+    /// Worked out only when a selector asks for it.
+    pub(super) fn status(&self, spec: &Spec) -> Status {
+        let done = |id: &TaskId| self.recorded.tasks.get(id).is_some_and(|t| t.is_completed() && !t.removed);
+        match self.recorded.view(&spec.id) {
+            Some(view) => view.status,
+            None if spec.depends_on.iter().all(done) => Status::Ready,
+            None => Status::Blocked,
+        }
     }
 
     /// The tasks next to `id`: what it needs, or what needs it.
@@ -51,22 +51,19 @@ impl<'a> Universe<'a> {
         if !up {
             return self.dependents.get(id).cloned().unwrap_or_default();
         }
-        let needs: Vec<&'a TaskId> = self.tasks.get(id).map(|e| e.spec.depends_on.iter().collect()).unwrap_or_default();
+        let needs: Vec<&'a TaskId> = self.tasks.get(id).map(|spec| spec.depends_on.iter().collect()).unwrap_or_default();
         needs.into_iter().filter(|d| self.tasks.contains_key(d)).collect()
     }
 }
 
-impl<'a> Entry<'a> {
-    /// What a task answers to `epic: label: agent: group: path:`.
-    pub fn values(&self, method: &str) -> Vec<&'a str> {
-        let spec = self.spec;
-        match method {
-            "epic" => spec.epic.iter().map(|e| e.as_str()).collect(),
-            "label" => spec.labels.iter().map(String::as_str).collect(),
-            "group" => spec.groups.iter().map(String::as_str).collect(),
-            "agent" => spec.agents().map(|a| a.name.as_str()).collect(),
-            "path" => vec![spec.source.file.as_str()],
-            _ => Vec::new(),
-        }
+/// What a task answers to `epic: label: agent: group: path:`.
+pub(super) fn values<'a>(spec: &'a Spec, method: &str) -> Vec<&'a str> {
+    match method {
+        "epic" => spec.epic.iter().map(|e| e.as_str()).collect(),
+        "label" => spec.labels.iter().map(String::as_str).collect(),
+        "group" => spec.groups.iter().map(String::as_str).collect(),
+        "agent" => spec.agents().map(|a| a.name.as_str()).collect(),
+        "path" => vec![spec.source.file.as_str()],
+        _ => Vec::new(),
     }
 }

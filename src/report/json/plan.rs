@@ -48,7 +48,7 @@ pub(super) struct PlanJson {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Task")]
 struct TaskJson {
     id: String,
     title: String,
@@ -71,6 +71,7 @@ struct TaskJson {
 
 #[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "Action")]
 enum ActionJson {
     Resume,
     Create,
@@ -87,7 +88,7 @@ enum ActionJson {
 
 /// Lines and columns count from 1.
 #[derive(Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Source")]
 pub(super) struct SourceJson {
     file: String,
     line: u32,
@@ -95,7 +96,7 @@ pub(super) struct SourceJson {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Summary")]
 struct SummaryJson {
     resume: usize,
     run: usize,
@@ -104,6 +105,7 @@ struct SummaryJson {
     keep: usize,
     drop: usize,
     leave: usize,
+    history: usize,
     failed: usize,
     blocked: usize,
     up_to_date: usize,
@@ -111,7 +113,7 @@ struct SummaryJson {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Change")]
 struct ChangeJson {
     kind: ChangeKind,
     id: String,
@@ -127,7 +129,7 @@ enum ChangeKind {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Bounds")]
 struct BoundsJson {
     to_run: usize,
     workers: u32,
@@ -136,7 +138,7 @@ struct BoundsJson {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Diagnostic")]
 struct DiagnosticJson {
     severity: Severity,
     message: String,
@@ -205,6 +207,7 @@ fn summary(s: &Summary) -> SummaryJson {
         keep: s.keep,
         drop: s.drop,
         leave: s.leave,
+        history: s.history,
         failed: s.failed,
         blocked: s.blocked,
         up_to_date: s.up_to_date,

@@ -14,22 +14,21 @@ use crate::core::{Failure, Publish, Run, State};
 use crate::report::words;
 
 pub fn status(state: &State, now: Millis) -> Value {
+    let views = state.views();
     value(&StatusJson {
         format_version: FORMAT_VERSION.into(),
         project: state.policy.project.clone(),
         seq: state.head.seq,
         run: state.head.run.as_ref().map(run_json),
         publish: publish(&state.head.line.publish),
-        tasks: state.views().iter().map(|v| task(state, v, now)).collect(),
-        tally: tally(&state.tally()),
+        tasks: views.iter().map(|v| task(state, v, now)).collect(),
+        tally: tally(&words::tally(&views)),
     })
 }
 
 /// Over the tasks that the run was to do.
 pub fn run(state: &State, now: Millis) -> Value {
     let views: Vec<TaskView> = state.views().into_iter().filter(|v| state.selection.holds(&v.id)).collect();
-    let mut counts = BTreeMap::new();
-    views.iter().for_each(|v| *counts.entry(v.status).or_insert(0) += 1);
     let (verdict, why) = match state.verdict() {
         Verdict::Done => (VerdictJson::Done, None),
         Verdict::Failed => (VerdictJson::Failed, None),
@@ -43,7 +42,7 @@ pub fn run(state: &State, now: Millis) -> Value {
         why,
         publish: publish(&state.head.line.publish),
         tasks: views.iter().map(|v| task(state, v, now)).collect(),
-        tally: tally(&counts),
+        tally: tally(&words::tally(&views)),
     })
 }
 
@@ -82,7 +81,7 @@ enum VerdictJson {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Run")]
 struct RunJson {
     id: String,
     began: u64,
@@ -94,7 +93,7 @@ struct RunJson {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Publish")]
 struct PublishJson {
     state: PublishState,
     /// Why it is held.
@@ -110,7 +109,7 @@ enum PublishState {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Task")]
 struct TaskJson {
     id: String,
     title: String,
@@ -159,7 +158,7 @@ enum PhaseWord {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Reason")]
 struct ReasonJson {
     kind: ReasonKind,
     /// The same in words.
@@ -187,7 +186,7 @@ enum ReasonKind {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Failure")]
 struct FailureJson {
     /// What kind of failure, as in the event log.
     class: String,
@@ -197,7 +196,7 @@ struct FailureJson {
 }
 
 #[derive(Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, rename = "Tally")]
 struct TallyJson {
     ready: usize,
     claimed: usize,

@@ -90,8 +90,8 @@ impl Terminal {
 
 impl Reporter for Terminal {
     fn fact(&mut self, state: &State, _: u64, at: Millis, fact: &Fact) {
-        if matches!(fact, Fact::RunBegan { .. }) {
-            self.began = Some(at);
+        if self.began.is_none() || matches!(fact, Fact::RunBegan { .. }) {
+            self.began = state.head.run.as_ref().map(|run| run.began);
         }
         if self.width == 0 || matches!(fact, Fact::RunBegan { .. } | Fact::Defined { .. }) {
             self.measure(state);

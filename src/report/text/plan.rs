@@ -1,7 +1,7 @@
 //! A plan as people read it.
 
+use crate::base::Oid;
 use crate::base::text::{count, one_line};
-use crate::base::{Oid, TaskId};
 use crate::plan::{Action, Line, Plan, Summary};
 use crate::report::style::{Hue, Paint, Row, table};
 use crate::report::words::MESSAGE;
@@ -26,7 +26,7 @@ pub fn plan(plan: &Plan, heading: &Heading, verbose: bool, color: bool) -> Strin
     let mut out = format!("{}\n", head(heading));
     let rows: Vec<Row> = plan.lines.iter().filter(|l| verbose || !l.quiet).map(row).collect();
     out.push_str(&table(&rows, Paint { on: color }));
-    if plan.policy_changed {
+    if plan.policy_changed && !plan.first {
         out.push_str("  ~ project settings changed\n");
     }
     for note in &plan.notes {
@@ -53,22 +53,11 @@ fn head(h: &Heading) -> String {
 }
 
 fn row(line: &Line) -> Row {
-    let cells = vec![
-        line.id.to_string(),
-        one_line(&line.detail, DETAIL),
-        one_line(line.agent.as_deref().unwrap_or_default(), 24),
-        one_line(&reason(line), MESSAGE + 80),
-    ];
+    use Action::{Create, Rerun, Resume, Retry, Waiting};
+    let runs = matches!(line.action, Create | Rerun | Resume | Retry | Waiting);
+    let agent = line.agent.as_deref().filter(|_| runs).unwrap_or_default();
+    let cells = vec![line.id.to_string(), one_line(&line.detail, DETAIL), one_line(agent, 24), one_line(&line.reason, MESSAGE + 80)];
     Row { hue: hue(line.action), sign: line.action.sign(), cells }
-}
-
-/// Long lists of what a task waits for are cut; the JSON has them whole.
-fn reason(line: &Line) -> String {
-    if line.waits_for.len() <= 3 {
-        return line.reason.clone();
-    }
-    let all: Vec<&str> = line.waits_for.iter().map(TaskId::as_str).collect();
-    line.reason.replace(&all.join(", "), &format!("{}, and {} more", all[..3].join(", "), all.len() - 3))
 }
 
 fn hue(action: Action) -> Hue {
@@ -106,7 +95,7 @@ fn counts(s: &Summary) -> (Vec<String>, Vec<String>) {
         (s.retry, "to retry"),
         (s.rerun, "to run again"),
         (s.drop, "to drop"),
-        (s.leave, "to leave"),
+        (s.leave, "to finish and leave"),
     ];
     let standing = [
         (s.failed, "failed"),

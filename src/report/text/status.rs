@@ -20,11 +20,11 @@ pub struct StatusOptions {
 
 pub fn status(state: &State, now: Millis, options: StatusOptions) -> String {
     let project = one_line(&state.policy.project, 80);
-    let tally = words::tally(&state.tally());
+    let views = state.views();
+    let tally = words::count_up(&views);
     if options.oneline {
         return format!("{project}: {tally}\n");
     }
-    let views = state.views();
     let rows = if options.tree { tree(state, &views, now) } else { list(views, now) };
     let mut out = format!("{project} · {}\n", run(state, now));
     out.push_str(&table(&rows, Paint { on: options.color }));

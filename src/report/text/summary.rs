@@ -1,12 +1,12 @@
 //! How a run went.
 
 use super::last_lines;
-use crate::base::text::one_line;
+use crate::base::text::{count, one_line};
 use crate::base::{Millis, TaskId, format_duration};
 use crate::core::view::{Status, TaskView, Verdict};
 use crate::core::{State, Task};
 use crate::report::style::{Paint, Row, table};
-use crate::report::words::{self, MESSAGE};
+use crate::report::words;
 
 pub struct SummaryOptions<'a> {
     pub color: bool,
@@ -54,15 +54,11 @@ fn row(view: &TaskView, now: Millis) -> Row {
     let (hue, sign) = words::sign(view.status);
     let told = match view.status {
         Status::Completed => view.commit.as_ref().map(|c| format!("landed {}", c.get(..7).unwrap_or(c))).unwrap_or_default(),
-        Status::Failed => message(view.last_failure.as_deref()),
+        Status::Failed => format!("after {}", count(view.failures as usize, "attempt")),
         Status::Claimed | Status::InProgress => "goes on with the next start".into(),
         _ => view.reason.as_ref().map(|r| words::reason(r, now)).unwrap_or_else(|| "not started".into()),
     };
     Row { hue, sign, cells: vec![view.id.to_string(), words::status(view), told] }
-}
-
-fn message(text: Option<&str>) -> String {
-    one_line(text.unwrap_or_default().lines().next().unwrap_or_default(), MESSAGE)
 }
 
 /// The message in full, the end of the output, and where the rest is.
@@ -81,9 +77,7 @@ fn failed(id: &TaskId, task: &Task, options: &SummaryOptions) -> String {
 }
 
 fn verdict(state: &State, selected: &[TaskView], now: Millis) -> String {
-    let mut tally = std::collections::BTreeMap::new();
-    selected.iter().for_each(|v| *tally.entry(v.status).or_insert(0) += 1);
-    let counts = words::tally(&tally);
+    let counts = words::count_up(selected);
     let took = state.head.run.as_ref().map(|r| format!(" in {}", format_duration(now.since(r.began)))).unwrap_or_default();
     match state.verdict() {
         Verdict::Done => format!("Done{took}: {counts}.\n"),
