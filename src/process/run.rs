@@ -44,9 +44,14 @@ pub fn run(step_dir: &Path, launch: &Launch) -> io::Result<Completion> {
     let dir = StepDir::new(step_dir);
     dir.create()?;
     let mut last = String::new();
-    for _ in 0..=TRIES {
+    let mut tries = 0;
+    loop {
         match dir.wait_until_at_rest()? {
-            AtRest::Fresh => last = start(&dir, step_dir, launch)?,
+            AtRest::Fresh if tries == TRIES => return Err(no_progress(&dir, step_dir, &last)),
+            AtRest::Fresh => {
+                tries += 1;
+                last = start(&dir, step_dir, launch)?;
+            }
             AtRest::Finished(record) => {
                 dir.forget_spec();
                 return Ok(Completion::Finished(record));
@@ -58,9 +63,12 @@ pub fn run(step_dir: &Path, launch: &Launch) -> io::Result<Completion> {
             }
         }
     }
+}
+
+fn no_progress(dir: &StepDir, step_dir: &Path, last: &str) -> io::Error {
     let said = fs::read_to_string(dir.file("shim.log")).unwrap_or_default();
     let said = said.lines().last().unwrap_or("it left no message");
-    Err(io::Error::other(format!("{}: the shim ended before it started the command ({last}): {said}", step_dir.display())))
+    io::Error::other(format!("{}: the shim ended before it started the command ({last}): {said}", step_dir.display()))
 }
 
 /// Starts a shim and waits until it ends. Returns in words how it did, which settles nothing: the

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -92,31 +92,29 @@ async fn run_command(dir: &StepDir, spec: &Spec, signals: &mut Signals) -> (Ende
     (ended, survivors)
 }
 
+/// Starts the command. What can fail comes before the spawn: after it there is a process to follow.
 fn start(dir: &StepDir, spec: &Spec) -> io::Result<(Pid, [Stream; 2])> {
-    let files = [dir.create_log("out.log")?, dir.create_log("err.log")?];
-    let mut child = spawn(dir, spec)?;
-    let stdout = child.stdout.take().expect("stdout is piped");
-    let stderr = child.stderr.take().expect("stderr is piped");
-    let [out, err] = files;
-    let pid = Pid::from_child(&child);
-    Ok((pid, [Stream::new(stdout.into(), out)?, Stream::new(stderr.into(), err)?]))
-}
-
-fn spawn(dir: &StepDir, spec: &Spec) -> io::Result<Child> {
     let (program, args) = spec.argv.split_first().ok_or_else(|| io::Error::other("the command is empty"))?;
     let cwd = Path::new(&spec.cwd);
     // The error of the spawn itself would not say which of the two is missing.
     if !cwd.is_dir() {
         return Err(io::Error::other(format!("{}: the directory to run in does not exist", cwd.display())));
     }
-    let stdin = match spec.stdin {
-        true => Stdio::from(File::open(dir.file("stdin")).map_err(at(&dir.file("stdin")))?),
-        false => Stdio::null(),
-    };
+    let (out, stdout) = Stream::open(dir.create_log("out.log")?)?;
+    let (err, stderr) = Stream::open(dir.create_log("err.log")?)?;
     let mut command = Command::new(program);
     command.args(args).current_dir(cwd).env_clear().envs(&spec.env).env(MARKER, &spec.aid);
-    command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
-    sys::spawn_bound(&mut command).map_err(at(Path::new(program)))
+    command.stdin(stdin(dir, spec)?).stdout(stdout).stderr(stderr);
+    let child = sys::spawn_bound(&mut command).map_err(at(Path::new(program)))?;
+    Ok((Pid::from_child(&child), [out, err]))
+}
+
+fn stdin(dir: &StepDir, spec: &Spec) -> io::Result<Stdio> {
+    if !spec.stdin {
+        return Ok(Stdio::null());
+    }
+    let path = dir.file("stdin");
+    File::open(&path).map(Stdio::from).map_err(at(&path))
 }
 
 /// A full disk must not cost an hour of an agent's work: the record waits for room.

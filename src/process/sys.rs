@@ -15,12 +15,16 @@ use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal, 
 ///
 /// To be called first thing in `main`, before the program owns a descriptor of its own.
 pub(super) fn close_inherited() -> io::Result<()> {
-    let listed: io::Result<Vec<_>> = fs::read_dir("/proc/self/fd")?.collect();
-    let numbers = listed?.into_iter().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    for fd in numbers.filter(|fd| *fd > 2) {
-        // SAFETY: nothing in this process owns a descriptor yet, so none is closed behind an
-        // owner's back. One of the numbers is the listing's own, which is closed by now: EBADF, ignored.
-        unsafe { rustix::io::close(fd) };
+    const OPEN: &str = "/proc/self/fd";
+    // Numbers alone: an entry would keep the listing open.
+    let listed: io::Result<Vec<_>> = fs::read_dir(OPEN)?.map(|entry| Ok(entry?.file_name())).collect();
+    for fd in listed?.iter().filter_map(|name| name.to_str()?.parse::<i32>().ok()).filter(|fd| *fd > 2) {
+        // The listing had a descriptor too, which is closed by now.
+        if fs::read_link(format!("{OPEN}/{fd}")).is_ok() {
+            // SAFETY: it is open, and nothing in this process owns a descriptor yet, so none is
+            // closed behind an owner's back.
+            unsafe { rustix::io::close(fd) };
+        }
     }
     Ok(())
 }

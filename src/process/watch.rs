@@ -3,7 +3,7 @@
 //! Time is CLOCK_BOOTTIME: it neither jumps with the wall clock nor stops while the machine sleeps.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, PipeWriter, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
@@ -64,9 +64,11 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub fn new(pipe: OwnedFd, file: File) -> io::Result<Self> {
-        let pipe = ChildStdout::from_std(pipe.into())?;
-        Ok(Self { pipe: Some(pipe), file, chunk: vec![0; CHUNK] })
+    /// A stream into `file`, and the end of it that is for the command.
+    pub fn open(file: File) -> io::Result<(Self, PipeWriter)> {
+        let (reader, writer) = io::pipe()?;
+        let pipe = ChildStdout::from_std(OwnedFd::from(reader).into())?;
+        Ok((Self { pipe: Some(pipe), file, chunk: vec![0; CHUNK] }, writer))
     }
 
     /// Moves one chunk; `false` at the end of the stream. Waits for ever once it has ended.
@@ -190,7 +192,6 @@ pub(super) async fn follow(child: Pid, spec: &Spec, streams: &mut [Stream; 2], s
                 () = sleep(deadlines.nap(boottime())) => {}
                 true = out.pump() => deadlines.heard_at = boottime(),
                 true = err.pump() => deadlines.heard_at = boottime(),
-                else => {}
             }
         }
         // The child has not been reaped, so the group is still its own.
@@ -253,4 +254,57 @@ fn ended_by(status: WaitStatus) -> Ended {
 /// Whether waiting and trying again may help.
 pub(super) fn is_disk_full(e: &io::Error) -> bool {
     matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    fn deadlines(timeout: Duration, stall_timeout: Option<Duration>, now: Duration) -> Deadlines {
+        let spec = Spec {
+            version: 1,
+            aid: "a".into(),
+            argv: Vec::new(),
+            cwd: "/".into(),
+            env: Default::default(),
+            stdin: false,
+            timeout,
+            stall_timeout,
+            grace: seconds(5),
+        };
+        Deadlines::new(&spec, now)
+    }
+
+    #[test]
+    fn a_command_is_asked_to_end_once_and_killed_once() {
+        let mut it = deadlines(seconds(10), None, seconds(100));
+        assert_eq!(it.due(seconds(109)), None);
+        assert_eq!(it.due(seconds(110)), Some(Act::Terminate));
+        assert_eq!(it.end(Ended::Interrupted, seconds(111)), None, "the first reason counts");
+        assert_eq!(it.due(seconds(114)), None);
+        assert_eq!(it.due(seconds(115)), Some(Act::Kill));
+        assert_eq!(it.due(seconds(9999)), None);
+        assert_eq!(it.ending.unwrap().reason, Ended::TimedOut);
+    }
+
+    #[test]
+    fn output_puts_off_the_stall_and_not_the_timeout() {
+        let mut it = deadlines(seconds(60), Some(seconds(10)), seconds(0));
+        it.heard_at = seconds(8);
+        assert_eq!(it.due(seconds(17)), None);
+        assert_eq!(it.nap(seconds(17)), Duration::from_millis(1001));
+        assert_eq!(it.due(seconds(18)), Some(Act::Terminate));
+        assert_eq!(it.ending.unwrap().reason, Ended::Stalled);
+    }
+
+    #[test]
+    fn a_limit_without_end_does_not_overflow() {
+        let mut it = deadlines(Duration::MAX, Some(Duration::MAX), seconds(5));
+        assert_eq!(it.due(seconds(u64::MAX)), None);
+        assert_eq!(it.nap(seconds(6)), NAP);
+    }
 }
