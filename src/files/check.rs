@@ -65,9 +65,7 @@ impl Checker<'_> {
 
     fn missing(&mut self, shape: &'static Shape, table: &DeTable<'_>, key: &Key, place: Span) {
         // A misspelt key is reported as such; that it is missing too would be noise.
-        let unknown = table.keys().map(|k| k.get_ref().as_ref()).filter(|n| shape.key(n).is_none());
-        let misspelt = unknown.into_iter().any(|n| nearest(n, [key.name]).is_some());
-        if !misspelt {
+        if !misspelt(shape, table, &[key.name]) {
             let message = format!("{} has no `{}`", shape.what, key.name);
             self.push(Diagnostic::error(Code::MissingKey, place, message).label(format!("`{}` is required here", key.name)).help(key.doc));
         }
@@ -87,7 +85,7 @@ impl Checker<'_> {
             Needed::Yes => true,
             Needed::Unless(key) => table.get(key).is_none_or(|v| v.get_ref().as_array().is_some_and(|a| a.is_empty())),
         };
-        if found.is_empty() && needed {
+        if found.is_empty() && needed && !misspelt(shape, table, keys) {
             let message = format!("{} does not say what to do", shape.what);
             let help = format!("add one of {}", keys.join(", "));
             self.push(Diagnostic::error(Code::MissingKey, place, message).label("has no work").help(help));
@@ -228,8 +226,9 @@ impl Checker<'_> {
             match value.get_ref() {
                 DeValue::Table(table) => self.table(shape, table, at),
                 other => {
-                    let wanted = format!("a table of tables: each entry is {}, so {}", shape.what, quote(name.get_ref()));
-                    self.wrong_type(key, &wanted, other, at)
+                    let (name, under) = (quote(name.get_ref()), key.name);
+                    let found = Diagnostic::error(Code::WrongType, at, format!("{name} under `{under}` must be a table, {}", shape.what));
+                    self.push(found.label(format!("this is {}", article(other))));
                 }
             }
         }
@@ -249,6 +248,12 @@ impl Checker<'_> {
             }
         }
     }
+}
+
+/// Whether a table has an unknown key that is nearly one of these.
+fn misspelt(shape: &Shape, table: &DeTable<'_>, keys: &[&'static str]) -> bool {
+    let mut unknown = table.keys().map(|k| k.get_ref().as_ref()).filter(|n| shape.key(n).is_none());
+    unknown.any(|n| nearest(n, keys.iter().copied()).is_some())
 }
 
 pub fn span_at(base: usize, range: Range<usize>) -> Span {

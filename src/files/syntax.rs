@@ -6,6 +6,7 @@ use toml::de::DeTable;
 use super::check::span_at;
 use super::diagnostic::{Code, Diagnostic};
 use super::link::Known;
+use super::source::Span;
 use crate::base::text::one_line;
 use crate::base::{EpicId, TaskId};
 
@@ -26,14 +27,21 @@ impl<'t> Parsed<'t> {
 /// `base` is where the text stands in the source map.
 pub fn parse(text: &str, base: usize) -> Parsed<'_> {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let errors = errors.iter().take(MAX_ERRORS).map(|error| {
-        // The parser bounds the depth itself, and says so in words only.
-        let code = if error.message().contains("recurs") { Code::TooDeep } else { Code::TomlSyntax };
-        let at = span_at(base, error.span().unwrap_or(0..0));
-        Diagnostic::error(code, at, one_line(error.message(), 300)).label("here")
-    });
-    let errors = errors.collect();
+    // The parser bounds the depth itself, and says so in words only. What it says after that is noise.
+    let too_deep = errors.iter().find(|e| e.message().contains("recurs"));
+    let errors = match too_deep {
+        Some(error) => vec![Diagnostic::error(Code::TooDeep, place(error, base), "tables or arrays are nested too deeply").label("here")],
+        None => errors.iter().take(MAX_ERRORS).map(|e| wrong(e, base)).collect(),
+    };
     Parsed { table, errors }
+}
+
+fn wrong(error: &toml::de::Error, base: usize) -> Diagnostic {
+    Diagnostic::error(Code::TomlSyntax, place(error, base), one_line(error.message(), 300)).label("here")
+}
+
+fn place(error: &toml::de::Error, base: usize) -> Span {
+    span_at(base, error.span().unwrap_or(0..0))
 }
 
 /// The ids that a text with errors in its syntax seems to define, so that others may name them.
