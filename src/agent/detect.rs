@@ -1,5 +1,7 @@
 //! Which agents are installed.
 
+#![expect(clippy::disallowed_methods, reason = "asks installed programs for their version")]
+
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};

@@ -100,7 +100,6 @@ fn named_or_checked_out(configured: Option<String>, repo: &Repo) -> Result<Strin
 }
 
 /// Drover's own environment, as it was at the start. What is not text cannot be passed on.
-#[expect(clippy::disallowed_methods, reason = "the command line is where the environment is read")]
 pub fn environment() -> Vec<(String, String)> {
     std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
 }

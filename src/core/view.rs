@@ -91,10 +91,14 @@ pub enum Verdict {
     Stopped(String),
 }
 
+/// Tasks that wait for a failed one, with the failed one.
+type Doomed<'a> = BTreeMap<&'a TaskId, &'a TaskId>;
+
 impl State {
     /// Every task that is still in the files, or still running, in the order of their ids.
     pub fn views(&self) -> Vec<TaskView> {
-        self.shown().map(|(id, t)| self.view_of(id, t)).collect()
+        let doomed = self.doomed();
+        self.shown().map(|(id, t)| self.view_of(id, t, &doomed)).collect()
     }
 
     fn shown(&self) -> impl Iterator<Item = (&TaskId, &Task)> {
@@ -102,11 +106,11 @@ impl State {
     }
 
     pub fn view(&self, id: &TaskId) -> Option<TaskView> {
-        self.tasks.get(id).map(|t| self.view_of(id, t))
+        self.tasks.get(id).map(|t| self.view_of(id, t, &self.doomed()))
     }
 
-    fn view_of(&self, id: &TaskId, task: &Task) -> TaskView {
-        let (status, reason) = self.status_of(id, task);
+    fn view_of(&self, id: &TaskId, task: &Task, doomed: &Doomed) -> TaskView {
+        let (status, reason) = self.status_of(id, task, doomed);
         TaskView {
             id: id.clone(),
             title: task.spec.title.clone(),
@@ -122,7 +126,7 @@ impl State {
         }
     }
 
-    fn status_of(&self, id: &TaskId, task: &Task) -> (Status, Option<Reason>) {
+    fn status_of(&self, id: &TaskId, task: &Task, doomed: &Doomed) -> (Status, Option<Reason>) {
         match &task.phase {
             Phase::Completed => (Status::Completed, None),
             Phase::Failed => (Status::Failed, None),
@@ -133,7 +137,7 @@ impl State {
                 (status, task.removed.then_some(Reason::Removed))
             }
             Phase::Waiting { not_before } => {
-                if let Some(reason) = self.dependency_reason(task) {
+                if let Some(reason) = self.dependency_reason(task, doomed) {
                     return (Status::Blocked, Some(reason));
                 }
                 if let Some(due) = not_before {
@@ -159,43 +163,53 @@ impl State {
         (self.active().count() >= self.policy.workers as usize).then_some(Reason::NoWorker)
     }
 
-    fn dependency_reason(&self, task: &Task) -> Option<Reason> {
-        let pending: Vec<&TaskId> = task.spec.depends_on.iter().filter(|d| self.tasks.get(*d).is_none_or(|d| !d.is_completed())).collect();
-        if let Some(failed) = pending.iter().find_map(|d| self.failed_root(d)) {
-            return Some(Reason::DependencyFailed { task: failed.clone() });
+    fn dependency_reason(&self, task: &Task, doomed: &Doomed) -> Option<Reason> {
+        if let Some(failed) = doomed.get(&task.spec.id) {
+            return Some(Reason::DependencyFailed { task: (*failed).clone() });
         }
-        (!pending.is_empty()).then(|| Reason::DependencyPending { tasks: pending.into_iter().cloned().collect() })
+        let pending = task.spec.depends_on.iter().filter(|d| self.tasks.get(*d).is_none_or(|d| !d.is_completed()));
+        let tasks: Vec<TaskId> = pending.cloned().collect();
+        (!tasks.is_empty()).then_some(Reason::DependencyPending { tasks })
     }
 
-    /// The failed task at or above `id`, if it waits for one.
-    fn failed_root<'a>(&'a self, id: &'a TaskId) -> Option<&'a TaskId> {
-        let mut seen = std::collections::BTreeSet::new();
-        let mut stack = vec![id];
-        while let Some(id) = stack.pop() {
-            let Some(task) = self.tasks.get(id).filter(|_| seen.insert(id)) else { continue };
-            match task.phase {
-                Phase::Failed => return Some(id),
-                Phase::Waiting { .. } => stack.extend(&task.spec.depends_on),
-                _ => {}
+    /// The tasks that wait, directly or through others that wait, for one that failed.
+    fn doomed(&self) -> Doomed<'_> {
+        let mut doomed = Doomed::new();
+        let mut front: Vec<(&TaskId, &TaskId)> =
+            self.tasks.iter().filter(|(_, t)| t.phase == Phase::Failed).map(|(id, _)| (id, id)).collect();
+        if front.is_empty() {
+            return doomed;
+        }
+        let mut dependents: BTreeMap<&TaskId, Vec<&TaskId>> = BTreeMap::new();
+        for (id, task) in self.tasks.iter().filter(|(_, t)| matches!(t.phase, Phase::Waiting { .. })) {
+            task.spec.depends_on.iter().for_each(|d| dependents.entry(d).or_default().push(id));
+        }
+        while let Some((id, failed)) = front.pop() {
+            for dependent in dependents.get(id).into_iter().flatten() {
+                if doomed.insert(dependent, failed).is_none() {
+                    front.push((dependent, failed));
+                }
             }
         }
-        None
+        doomed
     }
 
     /// How many tasks are in each status.
     pub fn tally(&self) -> BTreeMap<Status, usize> {
         let mut tally = BTreeMap::new();
+        let doomed = self.doomed();
         for (id, task) in self.shown() {
-            *tally.entry(self.status_of(id, task).0).or_default() += 1;
+            *tally.entry(self.status_of(id, task, &doomed).0).or_default() += 1;
         }
         tally
     }
 
     pub fn verdict(&self) -> Verdict {
+        let doomed = self.doomed();
         let mut left = 0;
         let mut conflicts = Vec::new();
         for (id, task) in self.shown().filter(|(id, _)| self.selection.holds(id)) {
-            match self.status_of(id, task) {
+            match self.status_of(id, task, &doomed) {
                 (Status::Completed, _) => {}
                 (Status::Failed, _) | (_, Some(Reason::DependencyFailed { .. })) => return Verdict::Failed,
                 (_, Some(Reason::Conflict { .. })) => conflicts.push(id.to_string()),

@@ -104,7 +104,7 @@ impl Session<'_> {
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let spec = Spec {
             epic: common.epic.clone(),
-            digest: digest_of(&title, &steps),
+            digest: digest_of(&id, &title, &steps),
             depends_on: Vec::new(),
             priority: layer.priority.unwrap_or(0),
             labels: layer.labels.clone().unwrap_or_default(),

@@ -68,7 +68,7 @@ impl Repo {
     pub fn carries_records(&self, from_exclusive: &Oid, tip: &Oid) -> Result<bool> {
         let mut found = false;
         self.walk(from_exclusive, tip, |_, message| {
-            found = message.lines().any(|line| super::message::is_record(line));
+            found = message.lines().any(super::message::is_record);
             !found
         })?;
         Ok(found)

@@ -1,5 +1,7 @@
 //! A repository as Drover sees it: found once, then named explicitly in every call.
 
+#![expect(clippy::disallowed_methods, reason = "notes when it was opened, to tell the lock files of the dead from those of the living")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};

@@ -6,6 +6,8 @@
 //! process group of their own, so that Ctrl-C at the terminal does not cut them in half, and
 //! inherit whatever descriptors are inheritable (the project's lock).
 
+#![expect(clippy::disallowed_methods, reason = "the one place that starts git, and times it")]
+
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};

@@ -4,6 +4,8 @@
 //! files were when git last looked, so that looking again is cheap; bits that an agent sets in
 //! the worktree's own index hide nothing from it.
 
+#![expect(clippy::disallowed_methods, reason = "the age of an index file is compared with the clock that wrote it")]
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

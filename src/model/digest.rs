@@ -5,15 +5,16 @@
 //! is (agent, model, arguments, verify, priority, limits, environment, order in the file).
 
 use super::spec::{Action, CommandLine, StepSpec};
-use crate::base::Digest;
+use crate::base::{Digest, TaskId};
 
-/// Version 1. Each part is preceded by its name and length, so that no two definitions
+/// Version 1. A task's own id is not in it, so that renaming a task moves nothing; the names of
+/// its sub-tasks are. Each part is preceded by its name and length, so that no two definitions
 /// can run together into the same bytes.
-pub fn digest_of(title: &str, steps: &[StepSpec]) -> Digest {
+pub fn digest_of(id: &TaskId, title: &str, steps: &[StepSpec]) -> Digest {
     let mut bytes = Vec::new();
     part(&mut bytes, "title", title);
     for step in steps {
-        part(&mut bytes, "step", step.id.as_str());
+        part(&mut bytes, "step", step.id.as_str().strip_prefix(id.as_str()).unwrap_or(step.id.as_str()));
         part(&mut bytes, "title", &step.title);
         match &step.action {
             Action::Shell(line) => part(&mut bytes, "run", line),
@@ -46,7 +47,6 @@ fn canonical(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::TaskId;
     use std::time::Duration;
 
     fn step(text: &str) -> StepSpec {
@@ -60,14 +60,25 @@ mod tests {
         }
     }
 
+    fn digest(steps: &[StepSpec]) -> Digest {
+        digest_of(&TaskId::parse("a").unwrap(), "t", steps)
+    }
+
+    #[test]
+    fn a_renamed_task_has_the_same_digest() {
+        let id = TaskId::parse("b").unwrap();
+        let renamed = StepSpec { id: id.clone(), ..step("x") };
+        assert_eq!(digest_of(&id, "t", &[renamed]), digest(&[step("x")]));
+    }
+
     #[test]
     fn layout_of_a_text_is_not_part_of_the_definition() {
-        assert_eq!(digest_of("t", &[step("a\nb")]), digest_of("t", &[step("a  \r\nb\n\n")]));
-        assert_ne!(digest_of("t", &[step("a\nb")]), digest_of("t", &[step("a\n\nb")]));
+        assert_eq!(digest(&[step("a\nb")]), digest(&[step("a  \r\nb\n\n")]));
+        assert_ne!(digest(&[step("a\nb")]), digest(&[step("a\n\nb")]));
     }
 
     #[test]
     fn the_digest_of_a_definition_never_changes_with_the_program() {
-        assert_eq!(digest_of("t", &[step("make docs")]).as_str(), "1:f51efd7528d74a3e");
+        assert_eq!(digest(&[step("make docs")]).as_str(), "1:f51efd7528d74a3e");
     }
 }

@@ -14,7 +14,6 @@ use std::collections::BTreeMap;
 use super::Guard;
 use super::diff::{Cause, Draft};
 use crate::base::{Digest, TaskId, text::count};
-use crate::model::{Spec, digest_of};
 
 /// Fewer dropped tasks than this are never asked about.
 pub const MANY_REMOVALS: usize = 3;
@@ -85,27 +84,17 @@ pub(super) fn renames(draft: &Draft) -> Vec<Rename> {
     let recorded = &draft.req.recorded.tasks;
     let mut gone: BTreeMap<Digest, Vec<&TaskId>> = BTreeMap::new();
     for task in draft.leaving.iter().rev().filter_map(|id| recorded.get(id)) {
-        gone.entry(nameless(&task.spec)).or_default().push(&task.spec.id);
+        gone.entry(task.spec.digest.clone()).or_default().push(&task.spec.id);
     }
     let mut found = Vec::new();
     if gone.is_empty() {
         return found;
     }
     for (to, spec) in draft.req.graph.tasks().iter().filter(|(id, _)| !recorded.contains_key(*id)) {
-        if let Some(from) = gone.get_mut(&nameless(spec)).and_then(Vec::pop) {
+        if let Some(from) = gone.get_mut(&spec.digest).and_then(Vec::pop) {
             let done = recorded.get(from).is_some_and(|t| t.is_completed());
             found.push(Rename { from: from.clone(), to: to.clone(), done });
         }
     }
     found
-}
-
-/// The digest that the definition would have under a name that all tasks share.
-fn nameless(spec: &Spec) -> Digest {
-    let mut steps = spec.steps.clone();
-    for step in &mut steps {
-        let below = step.id.as_str().strip_prefix(spec.id.as_str()).unwrap_or_default();
-        step.id = TaskId::parse(&format!("task{below}")).unwrap_or_else(|_| step.id.clone());
-    }
-    digest_of(&spec.title, &steps)
 }

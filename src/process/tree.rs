@@ -126,6 +126,7 @@ fn pids() -> Vec<Pid> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests start children")]
 mod tests {
     use super::*;
 

@@ -140,6 +140,7 @@ impl AsFd for ActiveLock {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests start children")]
 mod tests {
     use super::*;
 

@@ -1,5 +1,7 @@
 //! One binary for all integration tests: building is the slow part.
 
+#![expect(clippy::disallowed_methods, reason = "tests read the environment, start programs and watch the clock")]
+
 mod agent;
 mod apply;
 mod bad_input;

@@ -71,7 +71,7 @@ pub fn commit(world: &World, work: &Work) -> StepResult {
     let last = attempt.snaps.last().ok_or_else(|| Ends::stale("commit"))?;
     let parent = attempt.snaps.len().checked_sub(2).and_then(|i| attempt.snaps.get(i)).map_or(&attempt.base, |s| &s.commit);
     let message = git::message(&work.spec.title, &attempt.summary, &trailers(work));
-    let commit = world.repo.commit(&last.tree, &[parent.clone()], &message, attempt.started)?;
+    let commit = world.repo.commit(&last.tree, std::slice::from_ref(parent), &message, attempt.started)?;
     world.repo.keep(&Repo::attempt_ref(attempt.aid.as_str()), &commit)?;
     Ok(Answer::Committed { commit })
 }

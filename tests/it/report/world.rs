@@ -32,7 +32,7 @@ pub fn task(name: &str) -> Spec {
         id: id(name),
         title: format!("The task {name}"),
         epic: None,
-        digest: digest_of("", &[]),
+        digest: digest_of(&TaskId::parse("a").unwrap(), "", &[]),
         depends_on: vec![],
         priority: 0,
         labels: vec![],
@@ -98,7 +98,7 @@ impl Tweak for Spec {
 
 pub fn graph(tasks: impl IntoIterator<Item = Spec>) -> Graph {
     let tasks = tasks.into_iter().map(|mut t| {
-        t.digest = digest_of(&t.title, &t.steps);
+        t.digest = digest_of(&t.id, &t.title, &t.steps);
         t
     });
     Graph::build(tasks.collect(), vec![], &BTreeSet::new()).unwrap()
