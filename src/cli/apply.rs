@@ -20,8 +20,8 @@ use crate::git::{self, LineState, Repo};
 use crate::model::Policy;
 use crate::plan::select::Universe;
 use crate::plan::{self, Plan};
+use crate::report;
 use crate::report::text::SummaryOptions;
-use crate::report::{self, Reporter};
 use crate::store::lock::{self, ActiveLock, LockError};
 use crate::store::redb::RedbStore;
 use crate::store::{Store, batch};
@@ -207,7 +207,6 @@ fn run_session(start: Start<'_>) -> CliResult {
     let state = session
         .run(&mut reporters, |handle| signals::listen(handle, words, for_signals))
         .map_err(|stopped| Failure::internal(stopped.to_string()))?;
-    reporters.end(&state, now());
     reporters.warnings().iter().for_each(|w| terminal.warn(w));
     finish(terminal, &repo, &state, &told, false)
 }
@@ -268,7 +267,7 @@ fn finish(terminal: &Terminal, repo: &Repo, state: &State, told: &Told, nothing:
     } else {
         let log = |id: &TaskId| log_of(repo, state, id);
         let options =
-            SummaryOptions { color: terminal.color_out, verbose: terminal.verbose > 0, quiet: terminal.quiet, tail: 10, log: &log };
+            SummaryOptions { color: terminal.color_out, verbose: terminal.verbose > 0, quiet: terminal.quiet, tail: 0, log: &log };
         terminal.out(&report::text::summary(state, now(), &options));
     }
     Ok(match (told.exit(), verdict) {

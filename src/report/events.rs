@@ -98,7 +98,6 @@ impl Reporter for Events {
             Err(e) => self.fail(&e.into()),
         }
     }
-    fn end(&mut self, _: &State, _: Millis) {}
     fn warning(&self) -> Option<String> {
         self.warning.clone()
     }

@@ -26,8 +26,6 @@ pub use text::Heading;
 /// than the fact: facts are committed in batches.
 pub trait Reporter: Send {
     fn fact(&mut self, state: &State, seq: u64, at: Millis, fact: &Fact);
-    /// The run is over, however it ended.
-    fn end(&mut self, state: &State, at: Millis);
     /// What went wrong with the reporting itself, if anything did.
     fn warning(&self) -> Option<String> {
         None
@@ -47,9 +45,6 @@ impl Reporters {
 impl Reporter for Reporters {
     fn fact(&mut self, state: &State, seq: u64, at: Millis, fact: &Fact) {
         self.0.iter_mut().for_each(|r| r.fact(state, seq, at, fact));
-    }
-    fn end(&mut self, state: &State, at: Millis) {
-        self.0.iter_mut().for_each(|r| r.end(state, at));
     }
     fn warning(&self) -> Option<String> {
         let all = self.warnings();

@@ -1,4 +1,4 @@
-//! A live account of a run: a line a transition, then the summary.
+//! A live account of a run: a line a transition.
 //!
 //! Plain lines, fit for a terminal, a pipe and a CI log alike. A writer that fails is not
 //! written to any more; the run goes on.
@@ -9,7 +9,6 @@ use std::io::Write;
 
 use super::Reporter;
 use super::style::Paint;
-use super::text::{SummaryOptions, summary};
 use crate::base::{Aid, Millis, TaskId, format_duration};
 use crate::core::{Fact, State};
 use entry::{Entry, Teller};
@@ -99,20 +98,6 @@ impl Reporter for Terminal {
         if let Some(entry) = self.teller.tell(state, at, fact, &self.options) {
             self.show(at, &entry);
         }
-    }
-
-    fn end(&mut self, state: &State, at: Millis) {
-        let log = |task: &TaskId| (self.options.log)(task, self.teller.failed.get(task)?);
-        let options = SummaryOptions {
-            color: self.options.color,
-            verbose: self.options.level == Level::Verbose,
-            quiet: self.options.level == Level::Quiet,
-            // It was shown when the task failed.
-            tail: 0,
-            log: &log,
-        };
-        let text = format!("\n{}", summary(state, at, &options));
-        self.write(&text);
     }
 
     fn warning(&self) -> Option<String> {

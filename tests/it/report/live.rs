@@ -226,14 +226,12 @@ fn facts_about_tasks_that_are_gone_are_told_all_the_same() {
         fn fact(&mut self, _: &State, _: u64, _: Millis, fact: &Fact) {
             self.0.lock().unwrap().push(fact.clone());
         }
-        fn end(&mut self, _: &State, _: Millis) {}
     }
     world.reporter = Some(Box::new(Collect(seen.clone())));
     world.apply(&files);
     let facts = seen.lock().unwrap().clone();
     let empty = State::default();
     facts.iter().for_each(|fact| terminal.fact(&empty, 1, Millis(5), fact));
-    terminal.end(&empty, Millis(9));
     assert!(sink.text().lines().count() > facts.len() / 2);
 }
 

@@ -184,7 +184,6 @@ impl World {
         self.state.apply(self.now, &fact).unwrap();
         if let Some(mut reporter) = self.reporter.take() {
             reporter.fact(&self.state, self.state.head.seq, self.now, &fact);
-            reporter.end(&self.state, self.now);
             self.reporter = Some(reporter);
         }
     }
