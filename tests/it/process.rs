@@ -237,12 +237,12 @@ fn a_command_that_cannot_start_says_why() {
 }
 
 #[test]
-fn a_program_that_is_no_shim_is_an_error_and_not_a_loop() {
-    // The shim is this program, so let it fail: it cannot read a spec that is a directory.
+fn a_shim_that_cannot_work_is_an_error_and_not_a_loop() {
     let step = step();
     fs::create_dir_all(step.dir().join("alive")).unwrap();
     let error = process::run(&step.dir(), &step.command(&["true"])).unwrap_err().to_string();
-    assert!(error.contains("alive"), "{error}");
+    assert!(error.contains("the shim ended before it started") && error.contains("alive: Is a directory"), "{error}");
+    assert!(!step.dir().join("spec.json").exists(), "the environment is still on disk");
 }
 
 #[test]
