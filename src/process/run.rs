@@ -68,8 +68,10 @@ pub fn run(step_dir: &Path, launch: &Launch) -> io::Result<Completion> {
 }
 
 fn no_progress(dir: &StepDir, step_dir: &Path, last: &str) -> io::Error {
+    dir.forget_spec();
     let said = fs::read_to_string(dir.file("shim.log")).unwrap_or_default();
-    let said = said.lines().last().unwrap_or("it left no message");
+    // After a panic the last line is a hint about backtraces.
+    let said = said.lines().rfind(|line| !line.starts_with("note: ")).unwrap_or("it left no message");
     io::Error::other(format!("{}: the shim ended before it started the command ({last}): {said}", step_dir.display()))
 }
 

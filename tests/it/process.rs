@@ -237,12 +237,12 @@ fn a_command_that_cannot_start_says_why() {
 }
 
 #[test]
-fn a_program_that_is_no_shim_is_an_error_and_not_a_loop() {
-    // The shim is this program, so let it fail: it cannot read a spec that is a directory.
+fn a_shim_that_cannot_work_is_an_error_and_not_a_loop() {
     let step = step();
     fs::create_dir_all(step.dir().join("alive")).unwrap();
     let error = process::run(&step.dir(), &step.command(&["true"])).unwrap_err().to_string();
-    assert!(error.contains("alive"), "{error}");
+    assert!(error.contains("the shim ended before it started") && error.contains("alive: Is a directory"), "{error}");
+    assert!(!step.dir().join("spec.json").exists(), "the environment is still on disk");
 }
 
 #[test]
@@ -332,7 +332,7 @@ const ZOO: &str = r#"
     (setsid sh -c "($d &)" &)
     env -i $d &
     env -i setsid $d > /dev/null 2>&1 &
-    env -i setsid sh -c "(setsid $d &) ; trap '' TERM HUP INT; $d"
+    env -i setsid sh -c "(setsid $d &) ; trap '' TERM HUP INT; $d" &
     perl -e 'use POSIX; fork and exit; POSIX::setsid(); fork and exit; %ENV = (); POSIX::close($_) for 0..2; exec @ARGV' $d
 "#;
 const ZOO_SIZE: usize = 9;
@@ -340,8 +340,7 @@ const ZOO_SIZE: usize = 9;
 #[test]
 fn no_daemon_outlives_a_normal_end() {
     let step = step();
-    let zoo = ZOO.replace("HUP INT; $d\"", "HUP INT; $d\" &");
-    let launch = step.script(&format!("{zoo} until [ $(wc -l < ready) -ge {ZOO_SIZE} ]; do sleep 0.01; done; echo end; exit 5"));
+    let launch = step.script(&format!("{ZOO} until [ $(wc -l < ready) -ge {ZOO_SIZE} ]; do sleep 0.01; done; echo end; exit 5"));
     assert_eq!(step.ended(&launch), Ended::Exited { code: 5 });
     assert_eq!(step.read("ready").lines().count(), ZOO_SIZE);
     assert_eq!(step.log("out.log"), "end\n");
@@ -351,8 +350,7 @@ fn no_daemon_outlives_a_normal_end() {
 #[test]
 fn no_daemon_outlives_an_interrupt() {
     let step = step();
-    let zoo = ZOO.replace("HUP INT; $d\"", "HUP INT; $d\" &");
-    let launch = Launch { grace: Duration::from_millis(100), ..step.script(&format!("trap '' TERM; {zoo} sleep $NAP")) };
+    let launch = Launch { grace: Duration::from_millis(100), ..step.script(&format!("trap '' TERM; {ZOO} sleep $NAP")) };
     thread::scope(|scope| {
         let run = scope.spawn(|| step.ended(&launch));
         wait_for_lines(&step.path("ready"), ZOO_SIZE);
@@ -366,9 +364,21 @@ fn no_daemon_outlives_an_interrupt() {
 #[test]
 fn what_forks_faster_than_it_is_looked_at_is_ended() {
     let step = step();
-    let launch = step.script("setsid perl -e 'while (1) { fork and exit }' & setsid sh -c 'while :; do sleep $NAP & done' & until [ $(ls /proc | wc -l) -gt 0 ]; do :; done; echo x");
+    let launch = step.script("setsid perl -e 'while (1) { fork and exit }' & setsid sh -c 'while :; do sleep $NAP & done' & echo x");
     assert_eq!(step.ended(&launch), Ended::Exited { code: 0 });
     assert_eq!(step.survivors(), [""; 0]);
+}
+
+#[test]
+fn what_got_away_from_the_shim_is_found_by_its_marker() {
+    let step = step();
+    let spawn = |aid: &str| Command::new("sleep").arg(&step.nap).env(MARKER, aid).spawn().unwrap();
+    let (mut own, mut other) = (spawn(&step.aid), spawn("another-attempt"));
+    assert_eq!(step.ended(&step.command(&["true"])), Ended::Exited { code: 0 });
+    assert!(own.try_wait().unwrap().is_some(), "it is left");
+    assert!(other.try_wait().unwrap().is_none(), "a process of another attempt was killed");
+    other.kill().unwrap();
+    other.wait().unwrap();
 }
 
 // Crashes, and several at once.
@@ -524,32 +534,26 @@ fn the_command_dies_with_its_shim_although_nobody_looks() {
 fn only_the_shim_itself_is_ever_signalled() {
     let step = step();
     fs::create_dir_all(step.dir()).unwrap();
-    // A stranger that got the shim's pid, and even its environment: an interrupt would end it.
-    let mut stranger = Command::new("cat").env(MARKER, &step.aid).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-    let pid = stranger.id();
-    let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap().trim().to_owned();
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let start_time: u64 = stat.rsplit(')').next().unwrap().split_whitespace().nth(19).unwrap().parse().unwrap();
-    let write = |boot: &str, start: u64, aid: &str| {
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap().trim().to_owned();
+    // `cat` ends well when its input does, unless it was signalled before.
+    let cat = || Command::new("cat").env(MARKER, &step.aid).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let claim = |process: &Child, boot: &str, later: u64, aid: &str| {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", process.id())).unwrap();
+        let start: u64 = stat.rsplit(')').next().unwrap().split_whitespace().nth(19).unwrap().parse().unwrap();
+        let (pid, start) = (process.id(), start + later);
         let text = format!(r#"{{"version":1,"boot_id":"{boot}","pid":{pid},"start_time":{start},"aid":"{aid}"}}"#);
         fs::write(step.dir().join("started"), text).unwrap();
-    };
-    for (boot, start, aid) in
-        [("another-boot", start_time, &*step.aid), (&*boot_id, start_time - 1, &*step.aid), (&*boot_id, start_time, "other")]
-    {
-        write(boot, start, aid);
         process::interrupt(&step.dir()).unwrap();
-    }
+    };
+    let mut stranger = cat();
+    claim(&stranger, "another-boot", 0, &step.aid);
+    claim(&stranger, &boot, 1, &step.aid);
+    claim(&stranger, &boot, 0, "another-attempt");
     drop(stranger.stdin.take());
-    assert!(stranger.wait().unwrap().success(), "the stranger was signalled");
-    // And with all three true it is: the test above can fail.
-    let mut own = Command::new("cat").env(MARKER, &step.aid).stdin(Stdio::piped()).spawn().unwrap();
-    let stat = fs::read_to_string(format!("/proc/{}/stat", own.id())).unwrap();
-    let start: u64 = stat.rsplit(')').next().unwrap().split_whitespace().nth(19).unwrap().parse().unwrap();
-    let text = format!(r#"{{"version":1,"boot_id":"{boot_id}","pid":{},"start_time":{start},"aid":"{}"}}"#, own.id(), step.aid);
-    fs::write(step.dir().join("started"), text).unwrap();
-    process::interrupt(&step.dir()).unwrap();
-    assert!(!own.wait().unwrap().success());
+    assert!(stranger.wait().unwrap().success(), "a stranger that got the shim's pid was signalled");
+    let mut shim = cat();
+    claim(&shim, &boot, 0, &step.aid);
+    assert!(!shim.wait().unwrap().success(), "nothing is ever signalled");
 }
 
 #[test]
