@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use super::error::{GitError, Result};
+use super::error::Result;
 use super::repo::Repo;
 use super::run::Call;
 use crate::base::{Millis, Oid};
@@ -73,7 +73,6 @@ impl Repo {
                 paths.dedup();
                 Ok(Merge::Conflict { paths })
             }
-            (Some(0 | 1), None) => Err(GitError::bug(format!("`git merge-tree` named no tree: {:?}", answer.error()))),
             _ => Err(answer.error()),
         }
     }

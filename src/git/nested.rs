@@ -36,6 +36,7 @@ impl Repo {
     /// Adds what lies in `files`, the worktree's top or a repository inside it, but for further
     /// repositories, which are put on the list.
     fn add_files(&self, wt: &Worktree, files: &Path, index: &Path, nested: &mut Vec<PathBuf>) -> Result<()> {
+        self.forget_replaced(wt, files, index)?;
         let mut found = Vec::new();
         let list = ["ls-files", "--others", "--exclude-standard", "-z"];
         self.git_on(wt, files, index, list).each_record(|record| {
@@ -63,6 +64,26 @@ impl Repo {
         add.ok().map(drop)
     }
 
+    /// Drops entries of files that have become directories: were such a directory a repository,
+    /// git would take it for what the entry stands for.
+    fn forget_replaced(&self, wt: &Worktree, files: &Path, index: &Path) -> Result<()> {
+        let mut replaced = Vec::new();
+        let mut submodule = None;
+        let list = ["diff-files", "--raw", "-z", "--diff-filter=DT", "--ignore-submodules=dirty"];
+        self.git_on(wt, files, index, list).each_record(|record| match submodule.take() {
+            None => submodule = Some(record.starts_with(b":160000")),
+            Some(false) if std::fs::symlink_metadata(files.join(OsStr::from_bytes(record))).is_ok_and(|m| m.is_dir()) => {
+                replaced.extend_from_slice(record);
+                replaced.push(0);
+            }
+            Some(_) => {}
+        })?;
+        if replaced.is_empty() {
+            return Ok(());
+        }
+        self.git_on(wt, files, index, ["update-index", "--force-remove", "-z", "--stdin"]).input(replaced).ok().map(drop)
+    }
+
     /// The files of a repository inside the worktree as a tree.
     fn write_nested(&self, wt: &Worktree, inside: &Path, nested: &mut Vec<PathBuf>) -> Result<Oid> {
         let index = self.indexes().join(format!("{}.work.nested", wt.name()));
@@ -79,9 +100,6 @@ impl Repo {
     /// Puts a tree into the index below a path.
     fn graft(&self, wt: &Worktree, index: &Path, at: &Path, tree: &Oid) -> Result<()> {
         let top = wt.path();
-        let mut path = at.as_os_str().as_bytes().to_vec();
-        path.push(0);
-        self.git_on(wt, &top, index, ["update-index", "--force-remove", "-z", "--stdin"]).input(path).ok()?;
         let mut prefix = std::ffi::OsString::from("--prefix=");
         prefix.push(at);
         prefix.push("/");

@@ -78,7 +78,12 @@ impl Repo {
         }
         let nested = self.add_all(wt, &index)?;
         let tree = self.git_on(wt, &wt.path(), &index, ["write-tree"]).oid()?;
-        self.save_index(wt, &index)?;
+        if nested.is_empty() {
+            self.save_index(wt, &index)?;
+        } else {
+            // In the index their files are files like others: the next look would not find them.
+            drop(std::fs::remove_file(&index));
+        }
         Ok((tree, paths_of(nested)))
     }
 
