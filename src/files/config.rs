@@ -16,6 +16,8 @@ pub struct Config {
     pub target: Option<String>,
     /// Globs of the task files.
     pub tasks: Vec<String>,
+    /// Where these are written; the beginning of the file if they are not.
+    pub tasks_at: Span,
     pub policy: Policy,
     /// Also the one that needs no declaration.
     pub agents: BTreeMap<String, AgentSpec>,
@@ -47,6 +49,7 @@ impl Config {
         Self {
             target: project.and_then(|p| p.string("target")),
             tasks: project.and_then(|p| p.strings("tasks")).unwrap_or_else(|| TASKS.iter().map(|t| (*t).to_owned()).collect()),
+            tasks_at: project.and_then(|p| p.place("tasks")).unwrap_or(row.at),
             policy: policy(row, name),
             agents,
             defaults: defaults.map(|d| Layer::read(&d)).unwrap_or_default().over(&Layer::built_in()),

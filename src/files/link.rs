@@ -120,15 +120,12 @@ impl Linker<'_> {
         }
         if !epics.contains_key(id) && !known.epics.contains(id) {
             let message = format!("`{}` depends on `epic:{id}`, which no file defines", draft.spec.id);
-            let near = self.near(id.as_str(), epics.keys().map(EpicId::as_str)).map(|n| format!("did you mean `epic:{n}`?"));
+            self.hints += 1;
+            let names = epics.keys().map(EpicId::as_str).take(if self.hints > MAX_HINTS { 0 } else { usize::MAX });
+            let near = nearest(id.as_str(), names).map(|n| format!("did you mean `epic:{n}`?"));
             self.findings.push(Diagnostic::error(Code::UnknownDependency, at, message).label("no such epic").maybe_help(near));
         }
         Some(id)
-    }
-
-    fn near<'n>(&mut self, name: &str, among: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
-        self.hints += 1;
-        if self.hints > MAX_HINTS { None } else { nearest(name, among) }
     }
 
     fn report(&mut self, error: GraphError) {
@@ -157,14 +154,16 @@ impl Linker<'_> {
     fn unknown(&mut self, task: usize, dependency: &TaskId) -> Diagnostic {
         let message = format!("`{}` depends on `{dependency}`, which no file defines", self.name(task));
         let found = Diagnostic::error(Code::UnknownDependency, self.written(task, dependency), message).label("no such task");
-        let parent = self.ids.iter().find(|ids| ids[1..].iter().any(|i| &i.value == dependency));
-        if let Some(parent) = parent {
-            let parent = &parent[0].value;
-            return found.help(format!("`{dependency}` is a sub-task; a task waits for whole tasks: write `{parent}`"));
+        self.hints += 1;
+        if self.hints > MAX_HINTS {
+            return found;
         }
-        let ids: Vec<TaskId> = self.ids.iter().map(|ids| ids[0].value.clone()).collect();
-        let near = self.near(dependency.as_str(), ids.iter().map(TaskId::as_str));
-        found.maybe_help(near.map(|n| format!("did you mean {}?", quote(n))))
+        let parent = self.ids.iter().find(|ids| ids[1..].iter().any(|i| &i.value == dependency)).map(|ids| &ids[0].value);
+        let near = || nearest(dependency.as_str(), self.ids.iter().map(|ids| ids[0].value.as_str()));
+        found.maybe_help(match parent {
+            Some(parent) => Some(format!("`{dependency}` is a sub-task; a task waits for whole tasks: write `{parent}`")),
+            None => near().map(|n| format!("did you mean {}?", quote(n))),
+        })
     }
 
     fn kin(&self, task: usize, dependency: &TaskId) -> Diagnostic {
@@ -197,10 +196,10 @@ impl Linker<'_> {
             next.entry(self.name(*task)).or_insert(on);
         }
         let mut way = vec![self.name(edges[0].0)];
+        let mut seen = BTreeMap::from([(way[0], 0)]);
         while let Some(on) = way.last().and_then(|last| next.get(last)) {
-            let seen = way.iter().position(|t| t == on);
             way.push(on);
-            if let Some(start) = seen {
+            if let Some(start) = seen.insert(on, way.len() - 1) {
                 way.drain(..start); // the way led into the circle from outside
                 break;
             }

@@ -131,7 +131,8 @@ impl Loader {
             Err(no) => {
                 let at = self.nowhere(&name);
                 let found = Diagnostic::error(no.code, at, format!("{} cannot be read: {}", quote(&name), no.why));
-                self.findings.push(found.help("`drover init` makes a project"));
+                let help = (no.code == Code::MissingFile).then(|| "`drover init` makes a project".to_owned());
+                self.findings.push(found.maybe_help(help));
                 return None;
             }
         };
@@ -167,7 +168,7 @@ impl Loader {
 
     /// The names of the task files, in order.
     fn task_files(&mut self, config: &Config) -> Vec<String> {
-        let start = Span { start: 0, len: 0 };
+        let start = config.tasks_at;
         let places = match Places::new(config.tasks.iter().map(String::as_str)) {
             Ok(places) => places,
             Err(why) => {
@@ -187,7 +188,7 @@ impl Loader {
                 0 => "write a task file there, or say in `project.tasks` where they are".to_owned(),
                 n => format!("{} ignored by git: task files must be committed", count(n, "matching file")),
             };
-            self.findings.push(Diagnostic::warning(Code::NoTasks, start, message).help(help));
+            self.findings.push(Diagnostic::warning(Code::NoTasks, start, message).label("looked for here").help(help));
         }
         found.files
     }

@@ -49,6 +49,11 @@ impl<'t> Row<'t> {
         span_at(self.base, value.span())
     }
 
+    /// Where the value of a key is written.
+    pub fn place(&self, key: &'static str) -> Option<Span> {
+        self.get(key).map(|(value, _)| self.span(value))
+    }
+
     pub fn text(&self, key: &'static str) -> Option<At<&'t str>> {
         let (value, _) = self.get(key)?;
         Some(At { value: value.get_ref().as_str()?, at: self.span(value) })

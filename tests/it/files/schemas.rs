@@ -57,6 +57,38 @@ fn every_table_of_the_schemas_is_closed_and_every_key_explained() {
 }
 
 #[test]
+fn every_key_that_is_accepted_is_also_read() {
+    // Accepted with one value only, which changes nothing; and looked at before the rest.
+    let reserved = ["strategy", "baseline", "push", "hooks", "reuse", "sandbox"];
+    let sources = ["config", "tasks", "layer", "row", "mod"].map(|f| fs::read_to_string(format!("src/files/{f}.rs")).unwrap()).concat();
+    for (path, schema) in schemas() {
+        let mut found = Vec::new();
+        objects(&schema, &mut found);
+        for key in found.iter().flat_map(|o| o["properties"].as_object().unwrap().keys()) {
+            let read = sources.contains(&format!("\"{key}\""));
+            assert!(read != reserved.contains(&key.as_str()), "{path}: `{key}` is accepted but nothing reads it, or is reserved but read");
+        }
+    }
+}
+
+#[test]
+fn every_word_of_a_choice_reaches_the_model() {
+    let schema = schema::task();
+    let keys = &schema["properties"]["task"]["items"]["properties"];
+    let words = |schema: &Value| schema["enum"].as_array().unwrap().clone();
+    let loaded = |line: &str| {
+        let project = Dir::new(&[("drover.toml", ""), ("drover/a.toml", &format!("{}{line}\n", super::TASK))]).project();
+        serde_json::to_value(&**project.graph.tasks().values().next().unwrap()).unwrap()
+    };
+    for key in ["on_change", "on_dependency", "workspace"] {
+        words(&keys[key]).iter().for_each(|word| assert_eq!(&loaded(&format!("{key} = {word}"))[key], word));
+    }
+    for word in words(&keys["retry"]["properties"]["backoff"]) {
+        assert_eq!(loaded(&format!("retry = {{ backoff = {word} }}"))["retry"]["backoff"], word);
+    }
+}
+
+#[test]
 fn good_projects_pass_the_schemas_and_bad_ones_fail_where_a_schema_can_tell() {
     // What holds between tables or files, or beyond the text itself, no schema can say.
     let beyond = [
