@@ -81,7 +81,7 @@ fn account(level: Level) -> String {
 }
 
 #[test]
-fn the_account_has_a_line_for_each_transition_and_the_summary() {
+fn the_account_has_a_line_for_each_transition() {
     insta::assert_snapshot!(account(Level::Normal), @r#"
          1s + billing  claimed, attempt 1 of 1 (claude): The task billing
          1s + schema   claimed, attempt 1 of 3 (claude): The task schema
@@ -146,23 +146,13 @@ fn the_account_has_a_line_for_each_transition_and_the_summary() {
       1m02s . api      agent ended
       1m06s = api      landed 00a11d4 after 6s
       1m07s = published 00a11d4
-
-      = api      completed  landed 00a11d4
-      = docs     completed  landed 00a11cb
-      = schema   completed  landed 00a11cd
-      . invoice  blocked    waits for billing, which failed
-      ! billing  failed     after 1 attempt
-    billing failed:
-        no [31mluck
-        log: /logs/billing/run1-1
-    Failed in 1m08s: 3 of 5 completed, 1 blocked, 1 failed.
     "#);
 }
 
 #[test]
-fn the_quiet_hear_of_failures_and_the_end_and_the_verbose_of_everything() {
+fn the_quiet_hear_of_failures_and_the_verbose_of_everything() {
     let quiet = account(Level::Quiet);
-    assert!(quiet.contains("failed for good") && !quiet.contains("claimed") && quiet.contains("Failed in"), "{quiet}");
+    assert!(quiet.contains("failed for good") && !quiet.contains("claimed"), "{quiet}");
     let verbose = account(Level::Verbose);
     for word in
         ["run run1 begins", "worktree ready", "check passed: cargo test", "merged as", "the wait is over", "| two", "log: /logs/api/run1-"]
