@@ -178,6 +178,9 @@ struct Start<'a> {
 
 fn run_session(start: Start<'_>) -> CliResult {
     let Start { terminal, repo, target, open, project, selection, reconcile } = start;
+    for lock in repo.clear_stale_locks(&target).map_err(|e| Failure::unfit(e.to_string()))? {
+        terminal.note(&format!("removed {}, left by a git that was killed", lock.display()));
+    }
     refuse_rewound(&repo, &target)?;
     let environment = context::environment();
     let policy = project.map_or(&*open.state.policy, |p| &p.policy);

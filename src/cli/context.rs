@@ -49,6 +49,11 @@ pub fn project(global: &Global, terminal: &Terminal, repo: &Repo) -> Result<Proj
 /// The branch that finished work lands on: as configured, or the one checked out.
 pub fn target(repo: &Repo, project: Option<&Project>) -> Result<String, Failure> {
     let name = named_or_checked_out(project.and_then(|p| p.target.clone()), repo)?;
+    if repo.is_shallow() {
+        return Err(Failure::unfit(
+            "this is a shallow clone: what landed cannot be merged or found again without its history\n  Fetch it with `git fetch --unshallow`; in CI, check out with `fetch-depth: 0`.",
+        ));
+    }
     match repo.branch_tip(&name) {
         Ok(Some(_)) => Ok(name),
         Ok(None) => Err(Failure::unfit(format!(

@@ -309,3 +309,38 @@ fn a_second_drover_is_told_who_holds_the_store() {
     fs::write(&gate, "").unwrap();
     assert_eq!(first.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn commits_are_signed_where_the_configuration_asks_for_it() {
+    let it = repo();
+    // Stands in for gpg: says that it signed, and gives a signature.
+    let gpg = it.outside("gpg");
+    fs::write(&gpg, "#!/bin/sh\ncat >/dev/null\necho '[GNUPG:] SIG_CREATED D' >&2\nprintf -- '-----BEGIN PGP SIGNATURE-----\\n\\nx\\n-----END PGP SIGNATURE-----\\n'\n").unwrap();
+    fs::set_permissions(&gpg, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let it = it
+        .file("drover.toml", CONFIG)
+        .file("drover/t.toml", "[[task]]\nid = \"t\"\ntitle = \"T\"\nprompt = \"$ echo x >x\"\n")
+        .commit("tasks");
+    it.git(&["config", "gpg.program", gpg.to_str().unwrap()]);
+    it.git(&["config", "commit.gpgSign", "true"]);
+    it.drover(&["apply"]).expect(0);
+    for commit in ["main", "main^2"] {
+        assert!(it.git(&["cat-file", "commit", commit]).contains("gpgsig"), "{commit} is not signed");
+    }
+}
+
+#[test]
+fn a_lock_left_by_a_killed_git_does_not_stop_the_next_start() {
+    let it = repo()
+        .file("drover.toml", CONFIG)
+        .file("drover/t.toml", "[[task]]\nid = \"t\"\ntitle = \"T\"\nprompt = \"$ echo x >x\"\n")
+        .commit("tasks");
+    it.drover(&["apply"]).expect(0);
+    let lock = it.path(".git/refs/drover/integration/main.lock");
+    fs::write(&lock, "").unwrap();
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    fs::File::options().write(true).open(&lock).unwrap().set_modified(old).unwrap();
+    it.write("drover/t.toml", &it.read("drover/t.toml").replace("echo x", "echo y"));
+    it.drover(&["apply"]).expect(0);
+    assert_eq!(it.read("x"), "y\n");
+}

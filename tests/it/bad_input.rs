@@ -28,6 +28,14 @@ fn a_bare_repository() {
 }
 
 #[test]
+fn a_shallow_clone() {
+    let it = fit().commit("one").commit("two");
+    it.git(&["clone", "-q", "--depth", "1", &format!("file://{}", it.root().display()), "../shallow"]);
+    let ran = it.drover(&["-C", "../shallow", "apply"]).expect(78);
+    assert!(ran.err.contains("shallow") && ran.err.contains("fetch-depth: 0"), "{}", ran.err);
+}
+
+#[test]
 fn no_drover_toml() {
     let ran = repo().commit("x").drover(&["plan"]).expect(78);
     assert!(ran.err.contains("drover init"), "{}", ran.err);

@@ -63,16 +63,23 @@ fn problem(work: &Work, taken: &Snapshot) -> Option<Failure> {
     (!touched.is_empty()).then(|| Failure::new(FailureClass::Protected, message))
 }
 
-/// The commit of exactly the verified tree, with the record of what it is. The same again
-/// after a crash: its dates are stored ones.
+/// The commit of exactly the verified tree, with the record of what it is. After a crash, the
+/// one that is there already: its dates are stored ones, but a signature may hold the time.
 pub fn commit(world: &World, work: &Work) -> StepResult {
     let attempt = &work.attempt;
     at(work, |step| matches!(step, Step::Commit).then_some(()))?;
     let last = attempt.snaps.last().ok_or_else(|| Ends::stale("commit"))?;
     let parent = attempt.snaps.len().checked_sub(2).and_then(|i| attempt.snaps.get(i)).map_or(&attempt.base, |s| &s.commit);
     let message = git::message(&work.spec.title, &attempt.summary, &trailers(work));
-    let commit = world.repo.commit(&last.tree, std::slice::from_ref(parent), &message, attempt.started)?;
-    world.repo.keep(&Repo::attempt_ref(attempt.aid.as_str()), &commit)?;
+    let anchor = Repo::attempt_ref(attempt.aid.as_str());
+    if let Some(commit) = world.repo.tip(&anchor)?
+        && world.repo.tree_of(&commit)? == last.tree
+        && world.repo.parents(&commit)?.first() == Some(parent)
+    {
+        return Ok(Answer::Committed { commit });
+    }
+    let commit = world.repo.commit_signed(&last.tree, std::slice::from_ref(parent), &message, attempt.started)?;
+    world.repo.keep(&anchor, &commit)?;
     Ok(Answer::Committed { commit })
 }
 

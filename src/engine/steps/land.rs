@@ -25,7 +25,7 @@ pub fn merge(world: &World, work: &Work) -> StepResult {
     };
     let subject = format!("Merge {}: {}", work.spec.id, work.spec.title);
     let message = git::message(&subject, "", &trailers(work));
-    let new = world.repo.commit(&tree, &[tip.clone(), commit.clone()], &message, attempt.started)?;
+    let new = world.repo.commit_signed(&tree, &[tip.clone(), commit.clone()], &message, attempt.started)?;
     // Anchored before the intent is recorded: a garbage collection must not take it.
     world.repo.move_ref(&format!("{}-land", Repo::attempt_ref(attempt.aid.as_str())), &new)?;
     Ok(Answer::Merged { old: tip, new, tree })
