@@ -22,6 +22,13 @@ impl Digest {
     pub fn v1(bytes: &[u8]) -> Self {
         Self(format!("1:{}", &sha256_hex(bytes)[..16]).into())
     }
+    /// As it stands in a trailer, of whatever version.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (version, hex) = text.split_once(':')?;
+        let number = !version.is_empty() && version.len() <= 4 && version.bytes().all(|b| b.is_ascii_digit());
+        let plain = !hex.is_empty() && hex.len() <= 64 && hex.bytes().all(|b| b.is_ascii_hexdigit());
+        (number && plain).then(|| Self(text.into()))
+    }
     pub fn as_str(&self) -> &str {
         &self.0
     }

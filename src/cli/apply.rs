@@ -7,11 +7,12 @@ use std::time::Duration;
 use super::args::{ApplyArgs, Global, Limits, Reconcile, RunArgs, Select, SyncArgs};
 use super::context;
 use super::exit::{CliResult, Exit, Failure};
+use super::recall::recall;
 use super::signals::{self, Told};
 use super::terminal::Terminal;
 use crate::base::text::count;
 use crate::base::{Aid, RunId, TaskId};
-use crate::core::{Input, Selection, State, decide, view::Verdict};
+use crate::core::{Fact, Input, Selection, State, decide, view::Verdict};
 use crate::engine::driver::now;
 use crate::engine::preflight::{self, Upcoming};
 use crate::engine::session::Session;
@@ -43,14 +44,16 @@ pub fn apply(global: &Global, terminal: &Terminal, args: &ApplyArgs) -> CliResul
     let open = open(&repo, &target)?;
     let selection = context::selection(&args.select, &Universe::of_files(&project.graph, &open.state))?;
     let policy = limited(&project.policy, &args.limits);
-    let plan = reconciled(&project, &policy, &open.state, &selection, &args.reconcile)?;
-    let nothing = plan.changes.is_empty() && !plan.policy_changed && is_settled(&repo, &target, &open.state, &selection);
+    let recalled = recall(&repo, &target, &project.graph, &open.state)?;
+    let plan = reconciled(&project, &policy, &known(&open.state, recalled.as_ref()), &selection, &args.reconcile)?;
+    let same = plan.changes.is_empty() && !plan.policy_changed && recalled.is_none();
+    let nothing = same && is_settled(&repo, &target, &open.state, &selection);
     if nothing {
         return finish(terminal, &repo, &open.state, &Told::default(), true);
     }
     plan.notes.iter().for_each(|n| terminal.note(n));
-    let reconcile = reconcile_input(&policy, &plan);
-    run_session(Start { terminal, repo, target, open, project: Some(&project), selection, reconcile: Some(reconcile) })
+    let first = recalled.into_iter().chain([reconcile_input(&policy, &plan)]).collect();
+    run_session(Start { terminal, repo, target, open, project: Some(&project), selection, first })
 }
 
 pub fn sync(global: &Global, terminal: &Terminal, args: &SyncArgs) -> CliResult {
@@ -58,10 +61,12 @@ pub fn sync(global: &Global, terminal: &Terminal, args: &SyncArgs) -> CliResult 
     let project = context::project(global, terminal, &repo)?;
     let target = context::target(&repo, Some(&project))?;
     let mut open = open(&repo, &target)?;
-    let plan = reconciled(&project, &project.policy, &open.state, &Selection::All, &args.reconcile)?;
-    if !plan.changes.is_empty() || plan.policy_changed {
-        let at = now();
-        let facts = decide(&mut open.state, at, &reconcile_input(&project.policy, &plan));
+    let recalled = recall(&repo, &target, &project.graph, &open.state)?;
+    let plan = reconciled(&project, &project.policy, &known(&open.state, recalled.as_ref()), &Selection::All, &args.reconcile)?;
+    let at = now();
+    let inputs = recalled.into_iter().chain([reconcile_input(&project.policy, &plan)]);
+    let facts: Vec<Fact> = inputs.flat_map(|input| decide(&mut open.state, at, &input)).collect();
+    if !facts.is_empty() {
         open.store.commit(&target, &batch(&open.state, at, facts))?;
     }
     terminal.out(&synced(&plan));
@@ -94,8 +99,8 @@ fn from_store(global: &Global, terminal: &Terminal, select: impl Fn(&State) -> R
     let selection = select(&open.state)?;
     let policy = limited(&open.state.policy, limits);
     let changed = *open.state.policy != policy;
-    let reconcile = changed.then(|| Input::Reconcile { policy: Some(policy.into()), changes: Vec::new() });
-    run_session(Start { terminal, repo, target, open, project: None, selection, reconcile })
+    let first = changed.then(|| Input::Reconcile { policy: Some(policy.into()), changes: Vec::new() }).into_iter().collect();
+    run_session(Start { terminal, repo, target, open, project: None, selection, first })
 }
 
 fn open(repo: &Repo, target: &str) -> Result<Open, Failure> {
@@ -107,6 +112,13 @@ fn open(repo: &Repo, target: &str) -> Result<Open, Failure> {
     let mut store: Box<dyn Store> = Box::new(RedbStore::open(&dir)?);
     let state = store.load(target)?;
     Ok(Open { lock, store, state })
+}
+
+/// The record with what was recalled in it, for planning.
+pub fn known(state: &State, recalled: Option<&Input>) -> State {
+    let mut state = state.clone();
+    recalled.into_iter().for_each(|input| drop(decide(&mut state, now(), input)));
+    state
 }
 
 /// What the flags of this run change in the policy.
@@ -173,11 +185,12 @@ struct Start<'a> {
     open: Open,
     project: Option<&'a Project>,
     selection: Selection,
-    reconcile: Option<Input>,
+    /// What comes before the run itself.
+    first: Vec<Input>,
 }
 
 fn run_session(start: Start<'_>) -> CliResult {
-    let Start { terminal, repo, target, open, project, selection, reconcile } = start;
+    let Start { terminal, repo, target, open, project, selection, mut first } = start;
     for lock in repo.clear_stale_locks(&target).map_err(|e| Failure::unfit(e.to_string()))? {
         terminal.note(&format!("removed {}, left by a git that was killed", lock.display()));
     }
@@ -193,7 +206,6 @@ fn run_session(start: Start<'_>) -> CliResult {
     }
     let run = new_run();
     let mut reporters = reporters(terminal, &repo, &run);
-    let mut first: Vec<Input> = reconcile.into_iter().collect();
     first.push(Input::RunBegan { run, selection });
     let told = Told::default();
     let (for_signals, words) = (told.clone(), terminal.clone());

@@ -9,6 +9,7 @@ mod demo;
 mod exit;
 mod init;
 mod plan;
+mod recall;
 mod schema;
 mod signals;
 mod status;

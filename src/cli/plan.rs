@@ -2,6 +2,7 @@
 
 use super::args::{Global, PlanArgs};
 use super::exit::{CliResult, Exit};
+use super::recall::recall;
 use super::terminal::Terminal;
 use super::{apply, context};
 use crate::engine::driver::now;
@@ -14,7 +15,9 @@ pub fn run(global: &Global, terminal: &Terminal, args: &PlanArgs) -> CliResult {
     let repo = context::repository(global)?;
     let project = context::project(global, terminal, &repo)?;
     let target = context::target(&repo, Some(&project))?;
-    let state = redb::snapshot(&repo.state_dir(), &target)?.unwrap_or_default();
+    let recorded = redb::snapshot(&repo.state_dir(), &target)?.unwrap_or_default();
+    let recalled = recall(&repo, &target, &project.graph, &recorded)?;
+    let state = apply::known(&recorded, recalled.as_ref());
     let selection = context::selection(&args.select, &Universe::of_files(&project.graph, &state))?;
     let rerun = apply::rerun(&args.rerun, &project, &state)?;
     let plan = plan::diff(&plan::Request {

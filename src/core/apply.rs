@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::fact::{Exit, Fact, Snap};
+use super::fact::{Exit, Fact, Recalled, Snap};
 use super::state::{Attempt, Block, Carry, Completion, Line, Phase, Publish, Run, State, Step, Task};
 use crate::base::{Aid, Millis, Oid, TaskId};
 use crate::model::Spec;
@@ -37,6 +37,7 @@ impl State {
                 Ok(())
             }
             Fact::Defined { spec, rerun } => self.define(seq, at, spec, *rerun),
+            Fact::Recalled(recalled) => self.recall(seq, at, recalled),
             Fact::Removed { task } => self.remove(task),
             Fact::Claimed { task, aid, base } => self.claim(at, task, aid, base),
             Fact::Due { task } => self.due(task),
@@ -99,6 +100,24 @@ impl State {
         task.spec_seq = seq;
         if restart {
             task.restart(seq, at);
+        }
+        Ok(())
+    }
+
+    fn recall(&mut self, seq: u64, at: Millis, recalled: &Recalled) -> Applied {
+        self.index.spoil();
+        self.head.landings += 1;
+        let Recalled { spec, digest, aid, commit } = recalled;
+        let task = self.tasks.entry(spec.id.clone()).or_insert_with(|| Task::new(seq, at, spec.clone()));
+        if !task.is_untouched() {
+            return Err("only a task that was never tried is recalled");
+        }
+        task.spec = spec.clone();
+        task.spec_seq = seq;
+        task.removed = false;
+        task.complete(at, aid, Some(commit.clone()), self.head.landings);
+        if let Some(completion) = &mut task.completion {
+            completion.digest = digest.clone();
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::fact::{Answer, Change, Exit, Fact, Failure, FailureClass, Input, Outcome, Snap};
+use super::fact::{Answer, Change, Exit, Fact, Failure, FailureClass, Input, Outcome, Recalled, Snap};
 use super::state::{Attempt, Due, Flow, Phase, Selection, State, Step};
 use crate::base::{Aid, Millis, Oid, RunId, TaskId, sha256_hex};
 use crate::model::{Backoff, OnChange, OnConflict, Policy, Retry};
@@ -38,6 +38,11 @@ impl Decider<'_> {
     fn take(&mut self, input: &Input) {
         match input {
             Input::RunBegan { run, selection } => self.begin(run, selection),
+            Input::Recall { found } => {
+                let unknown = |r: &&Recalled| self.state.tasks.get(&r.spec.id).is_none_or(|t| t.is_untouched());
+                let news: Vec<Recalled> = found.iter().filter(unknown).cloned().collect();
+                news.into_iter().for_each(|recalled| self.emit(Fact::Recalled(recalled)));
+            }
             Input::Reconcile { policy, changes } => self.reconcile(policy.as_ref(), changes),
             Input::RunEnds => {
                 if let Some(run) = self.state.head.run.as_ref().filter(|r| !r.ended).map(|r| r.id.clone()) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::state::{Due, Selection};
-use crate::base::{Aid, Oid, RunId, TaskId};
+use crate::base::{Aid, Digest, Oid, RunId, TaskId};
 use crate::model::{Policy, Spec};
 
 /// Everything that can reach the core comes through here.
@@ -14,6 +14,8 @@ use crate::model::{Policy, Spec};
 pub enum Input {
     /// A process took up the work.
     RunBegan { run: RunId, selection: Selection },
+    /// What was landed is written in the commits of the target; the record does not know of it.
+    Recall { found: Vec<Recalled> },
     /// The desired state moved.
     Reconcile { policy: Option<Arc<Policy>>, changes: Vec<Change> },
     /// Nothing is left to do in this run.
@@ -34,6 +36,17 @@ pub enum Input {
     Cleaned { aid: Aid },
     /// What an attempt's step came to. Ignored unless it is the step the attempt is in.
     Answer { task: TaskId, aid: Aid, answer: Answer },
+}
+
+/// A task that the history of the target says has landed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recalled {
+    /// As the files define it today.
+    pub spec: Arc<Spec>,
+    /// Of the definition that landed.
+    pub digest: Digest,
+    pub aid: Aid,
+    pub commit: Oid,
 }
 
 /// One line of a plan, as the core takes it.
@@ -182,6 +195,7 @@ pub enum Fact {
         spec: Arc<Spec>,
         rerun: bool,
     },
+    Recalled(Recalled),
     Removed {
         task: TaskId,
     },
@@ -301,7 +315,7 @@ impl Fact {
     pub fn task(&self) -> Option<&TaskId> {
         use Fact::*;
         match self {
-            Defined { spec, .. } => Some(&spec.id),
+            Defined { spec, .. } | Self::Recalled(self::Recalled { spec, .. }) => Some(&spec.id),
             Removed { task } | Due { task } => Some(task),
             Claimed { task, .. }
             | Prepared { task, .. }

@@ -284,6 +284,10 @@ impl Task {
     pub fn is_completed(&self) -> bool {
         self.phase == Phase::Completed
     }
+    /// Never tried, and not known to be done.
+    pub fn is_untouched(&self) -> bool {
+        matches!(self.phase, Phase::Waiting { .. }) && self.attempts == 0 && self.completion.is_none()
+    }
     pub fn in_checkout(&self) -> bool {
         self.spec.workspace == Workspace::Checkout
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Record, StoreError};
 use crate::base::TaskId;
-use crate::core::{Fact, Header, Selection, State, Task};
+use crate::core::{Fact, Header, Recalled, Selection, State, Task};
 use crate::model::{Policy, Spec};
 
 /// Puts what the rows only point at into its place: specs, policy and selection.
@@ -51,7 +51,7 @@ fn selection(record: Record) -> Result<Selection, StoreError> {
 
 fn spec(id: &TaskId, record: Record) -> Result<Arc<Spec>, StoreError> {
     match record.fact {
-        Fact::Defined { spec, .. } if spec.id == *id => Ok(spec),
+        Fact::Defined { spec, .. } | Fact::Recalled(Recalled { spec, .. }) if spec.id == *id => Ok(spec),
         _ => Err(StoreError::record(format!("fact {}", record.seq), format!("task {id} says it holds its definition, and it does not"))),
     }
 }

@@ -117,6 +117,7 @@ impl Teller {
             }
             Fact::Defined { rerun: true, .. } => Entry::step(Verbose, "defined; starts anew"),
             Fact::Defined { .. } => Entry::step(Verbose, "defined"),
+            Fact::Recalled(r) => Entry::new(Normal, Hue::Good, '=', format!("found in history: landed as {}", r.commit.short())),
             Fact::Removed { .. } => Entry::new(Verbose, Hue::Changed, '-', "left the files"),
             _ => return None,
         })

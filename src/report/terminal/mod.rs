@@ -92,7 +92,7 @@ impl Reporter for Terminal {
         if self.began.is_none() || matches!(fact, Fact::RunBegan { .. }) {
             self.began = state.head.run.as_ref().map(|run| run.began);
         }
-        if self.width == 0 || matches!(fact, Fact::RunBegan { .. } | Fact::Defined { .. }) {
+        if self.width == 0 || matches!(fact, Fact::RunBegan { .. } | Fact::Defined { .. } | Fact::Recalled(_)) {
             self.measure(state);
         }
         if let Some(entry) = self.teller.tell(state, at, fact, &self.options) {
