@@ -18,4 +18,4 @@ pub use environment::environment;
 pub use invoke::{Context, Invocation, invoke, session_id, shell};
 pub use prompt::prompt;
 pub use stream::{AgentEvent, Reader, Report};
-pub use verdict::{End, verdict};
+pub use verdict::verdict;

@@ -8,6 +8,7 @@ use crate::base::format_duration;
 use crate::base::text::{block, count, one_line};
 use crate::core::{Exit, Failure, FailureClass, Outcome};
 use crate::model::{Action, AgentKind, StepSpec};
+use crate::process::Ended;
 
 /// The most of an agent's words that is kept, in bytes.
 const MAX_SUMMARY: usize = 4096;
@@ -15,24 +16,6 @@ const MAX_SUMMARY: usize = 4096;
 const MAX_TAIL: usize = 4096;
 /// The most of an agent's words in a message, in characters.
 const MAX_WORDS: usize = 300;
-
-/// How the step's process ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    Exited {
-        code: i32,
-    },
-    Signaled {
-        signal: i32,
-    },
-    TimedOut,
-    Stalled,
-    /// Ended by Drover, or lost with it.
-    Interrupted,
-    NotStarted {
-        why: String,
-    },
-}
 
 /// What the output says.
 struct Said {
@@ -50,14 +33,14 @@ struct Said {
 /// must report success *and* exit with 0. Whether anything was made is for the diff to say.
 ///
 /// Any bytes may come on `stdout`; `stderr_tail` is the end of standard error.
-pub fn verdict(step: &StepSpec, end: &End, stdout: impl BufRead, stderr_tail: &str) -> Exit {
+pub fn verdict(step: &StepSpec, end: &Ended, stdout: impl BufRead, stderr_tail: &str) -> Exit {
     let kind = match &step.action {
         Action::Prompt { agent, .. } => agent.kind,
         Action::Shell(_) => AgentKind::Command,
     };
     let said = read(builtin::of(kind).output, stdout);
     let outcome = match problem(step, end, &said) {
-        _ if *end == End::Interrupted => Outcome::Interrupted,
+        _ if *end == Ended::Interrupted => Outcome::Interrupted,
         Some((class, message)) => Outcome::Failed(failure(kind, class, message, &said, stderr_tail)),
         None => Outcome::Succeeded,
     };
@@ -84,29 +67,29 @@ fn read(output: Output, stdout: impl BufRead) -> Said {
 }
 
 /// Why the step did not succeed, if it did not.
-fn problem(step: &StepSpec, end: &End, said: &Said) -> Option<(FailureClass, String)> {
+fn problem(step: &StepSpec, end: &Ended, said: &Said) -> Option<(FailureClass, String)> {
     let who = who(step);
     let agent = |message: String| Some((FailureClass::Agent, message));
     match end {
-        End::NotStarted { why } => agent(format!("{who} could not be started: {}", one_line(why, MAX_WORDS))),
-        End::TimedOut => {
+        Ended::NotStarted { why } => agent(format!("{who} could not be started: {}", one_line(why, MAX_WORDS))),
+        Ended::TimedOut => {
             let limit = format_duration(step.timeout);
             Some((FailureClass::Timeout, format!("{who} was still at work after {limit}, its `timeout`, and was ended")))
         }
-        End::Stalled => {
+        Ended::Stalled => {
             let limit = format_duration(step.stall_timeout);
             Some((FailureClass::Stall, format!("{who} printed nothing for {limit}, its `stall_timeout`, and was ended")))
         }
-        End::Signaled { signal } => agent(format!("{who} was ended by {}", signal_name(*signal))),
-        End::Interrupted => None,
-        End::Exited { code } if said.structured => match &said.report {
+        Ended::Signaled { signal } => agent(format!("{who} was ended by {}", signal_name(*signal))),
+        Ended::Interrupted => None,
+        Ended::Exited { code } if said.structured => match &said.report {
             None => agent(format!("{who} ended with exit code {code} and never said how it went{}", missing_words(said))),
             Some(r) if !r.succeeded => agent(format!("{who} failed (`{}`): {}", one_line(&r.reason, 60), one_line(&r.text, MAX_WORDS))),
             Some(_) if *code != 0 => agent(format!("{who} reported success, but ended with exit code {code}")),
             Some(_) => None,
         },
-        End::Exited { code: 0 } => None,
-        End::Exited { code } => agent(format!("{who} ended with exit code {code}")),
+        Ended::Exited { code: 0 } => None,
+        Ended::Exited { code } => agent(format!("{who} ended with exit code {code}")),
     }
 }
 

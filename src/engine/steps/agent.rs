@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
 use super::{Ends, StepResult};
-use crate::agent::{self, End};
+use crate::agent;
 use crate::core::{Answer, Exit, Failure, FailureClass, Outcome};
 use crate::engine::effects::World;
 use crate::engine::machine::Work;
@@ -36,18 +36,7 @@ fn judge(step: &StepSpec, ended: &Ended, dir: &Path) -> io::Result<Exit> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Box::new(io::empty()),
         Err(e) => return Err(e),
     };
-    Ok(agent::verdict(step, &end(ended), out, &process::tail(dir, TAIL_LINES)))
-}
-
-fn end(ended: &Ended) -> End {
-    match ended {
-        Ended::Exited { code } => End::Exited { code: *code },
-        Ended::Signaled { signal } => End::Signaled { signal: *signal },
-        Ended::TimedOut => End::TimedOut,
-        Ended::Stalled => End::Stalled,
-        Ended::Interrupted => End::Interrupted,
-        Ended::NotStarted { why } => End::NotStarted { why: why.clone() },
-    }
+    Ok(agent::verdict(step, ended, out, &process::tail(dir, TAIL_LINES)))
 }
 
 fn launch(world: &World, policy: &Policy, work: &Work, n: usize, step: &StepSpec) -> Result<Launch, Ends> {

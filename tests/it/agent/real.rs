@@ -13,9 +13,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use drover::agent::{End, Invocation, detect, environment, invoke, prompt, verdict};
+use drover::agent::{Invocation, detect, environment, invoke, prompt, verdict};
 use drover::core::{Exit, Failure, Outcome};
 use drover::model::{AgentSpec, Spec};
+use drover::process::Ended;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -79,12 +80,12 @@ impl World {
         task
     }
 
-    fn run(&self, args: &[&str]) -> Ended {
+    fn run(&self, args: &[&str]) -> Session {
         self.run_task(self.task(with(args)), |_| {})
     }
 
     /// Runs the task's first step the way the engine does; `meanwhile` sees the running program.
-    fn run_task(&self, task: Spec, meanwhile: impl FnOnce(&Child)) -> Ended {
+    fn run_task(&self, task: Spec, meanwhile: impl FnOnce(&Child)) -> Session {
         let worktree = self.path("wt");
         let mut cx = context(&task, 0);
         cx.worktree = &worktree;
@@ -95,11 +96,11 @@ impl World {
         meanwhile(&child);
         let output = wait(child);
         let end = match output.status.code() {
-            Some(code) => End::Exited { code },
-            None => End::Signaled { signal: std::os::unix::process::ExitStatusExt::signal(&output.status).unwrap() },
+            Some(code) => Ended::Exited { code },
+            None => Ended::Signaled { signal: std::os::unix::process::ExitStatusExt::signal(&output.status).unwrap() },
         };
         let exit = verdict(&task.steps[0], &end, output.stdout.as_slice(), &String::from_utf8_lossy(&output.stderr));
-        Ended { exit, end, stdout: String::from_utf8(output.stdout).unwrap() }
+        Session { exit, end, stdout: String::from_utf8(output.stdout).unwrap() }
     }
 
     fn start(&self, task: &Spec, call: &Invocation) -> Child {
@@ -118,7 +119,7 @@ impl World {
     }
 
     /// Writes the stream for the other tests to replay, if asked to.
-    fn record(&self, name: &str, ended: &Ended) {
+    fn record(&self, name: &str, ended: &Session) {
         if env::var_os("RECORD_STREAMS").is_none() {
             return;
         }
@@ -139,13 +140,13 @@ impl World {
     }
 }
 
-struct Ended {
+struct Session {
     exit: Exit,
-    end: End,
+    end: Ended,
     stdout: String,
 }
 
-impl Ended {
+impl Session {
     fn failure(&self) -> &Failure {
         match &self.exit.outcome {
             Outcome::Failed(failure) => failure,
@@ -201,7 +202,7 @@ fn claude_code_that_is_installed_is_found_with_its_version() {
 fn claude_code_gives_up_soon_on_an_api_that_refuses() {
     let Some(world) = World::new("overloaded", vec![Reply::refuse(529, "overloaded_error")]) else { return };
     let ended = world.run(&[]);
-    assert_eq!(ended.end, End::Exited { code: 1 });
+    assert_eq!(ended.end, Ended::Exited { code: 1 });
     assert!(ended.failure().message.contains("529"), "{:?}", ended.failure());
     assert!(world.api.requests().len() <= 3, "{} requests", world.api.requests().len());
     world.record("overloaded", &ended);
@@ -237,7 +238,7 @@ fn the_projects_own_arguments_win_and_what_was_denied_is_noted() {
     let replies = vec![Reply::write_file("greeting.txt", "hello\n"), Reply::say("I could not write it.")];
     let Some(world) = World::new("denied", replies) else { return };
     let ended = world.run(&["--permission-mode", "default"]);
-    assert_eq!((&ended.exit.outcome, &ended.end), (&Outcome::Succeeded, &End::Exited { code: 0 }), "{}", ended.stdout);
+    assert_eq!((&ended.exit.outcome, &ended.end), (&Outcome::Succeeded, &Ended::Exited { code: 0 }), "{}", ended.stdout);
     assert!(ended.exit.summary.contains("The agent was denied: Write"), "{}", ended.exit.summary);
     assert!(!Path::new(&world.path("wt/greeting.txt")).exists());
     world.record("denied", &ended);
@@ -261,7 +262,7 @@ fn claude_code_interrupted_in_mid_work_is_no_success_though_it_exits_with_0() {
         started.recv_timeout(PATIENCE).unwrap();
         kill_process(Pid::from_child(child), Signal::INT).unwrap();
     });
-    assert_eq!(ended.end, End::Exited { code: 0 });
+    assert_eq!(ended.end, Ended::Exited { code: 0 });
     ended.failure();
     world.record("interrupted", &ended);
 }
@@ -273,7 +274,7 @@ fn claude_code_killed_while_it_waits_for_the_api_has_failed() {
         world.api.wait_for("Write the greeting.");
         kill_process(Pid::from_child(child), Signal::KILL).unwrap();
     });
-    assert_eq!(ended.end, End::Signaled { signal: 9 });
+    assert_eq!(ended.end, Ended::Signaled { signal: 9 });
     ended.failure();
 }
 

@@ -2,9 +2,10 @@
 
 use std::io::{self, BufReader, Read};
 
-use drover::agent::{AgentEvent, End, Reader, verdict};
+use drover::agent::{AgentEvent, Reader, verdict};
 use drover::core::{Exit, Failure, FailureClass, Outcome};
 use drover::model::Action;
+use drover::process::Ended;
 
 use super::{argv, claude, command, step};
 
@@ -16,17 +17,17 @@ fn recorded(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-fn of_claude(end: End, stdout: impl AsRef<[u8]>, stderr: &str) -> Exit {
+fn of_claude(end: Ended, stdout: impl AsRef<[u8]>, stderr: &str) -> Exit {
     verdict(&step("a", "A", Action::Prompt { text: String::new(), agent: claude() }), &end, stdout.as_ref(), stderr)
 }
 
-fn of_command(end: End, stdout: impl AsRef<[u8]>, stderr: &str) -> Exit {
+fn of_command(end: Ended, stdout: impl AsRef<[u8]>, stderr: &str) -> Exit {
     let agent = command(Some(argv(&["gen"])));
     verdict(&step("a", "A", Action::Prompt { text: String::new(), agent }), &end, stdout.as_ref(), stderr)
 }
 
-fn exited(code: i32) -> End {
-    End::Exited { code }
+fn exited(code: i32) -> Ended {
+    Ended::Exited { code }
 }
 
 fn failed(exit: Exit) -> Failure {
@@ -108,16 +109,16 @@ fn a_result_that_does_not_say_that_it_is_no_error_is_one() {
 #[test]
 fn how_the_process_ended_decides_before_what_was_said() {
     for stdout in ["", SUCCESS, ERROR] {
-        assert_eq!(of_claude(End::Interrupted, stdout, "").outcome, Outcome::Interrupted);
-        let timed_out = failed(of_claude(End::TimedOut, stdout, ""));
+        assert_eq!(of_claude(Ended::Interrupted, stdout, "").outcome, Outcome::Interrupted);
+        let timed_out = failed(of_claude(Ended::TimedOut, stdout, ""));
         assert_eq!(timed_out.class, FailureClass::Timeout);
         assert_eq!(timed_out.message, "agent `claude` was still at work after 45m00s, its `timeout`, and was ended");
-        let stalled = failed(of_claude(End::Stalled, stdout, ""));
+        let stalled = failed(of_claude(Ended::Stalled, stdout, ""));
         assert_eq!(stalled.class, FailureClass::Stall);
         assert_eq!(stalled.message, "agent `claude` printed nothing for 10m00s, its `stall_timeout`, and was ended");
-        let killed = failed(of_claude(End::Signaled { signal: 9 }, stdout, ""));
+        let killed = failed(of_claude(Ended::Signaled { signal: 9 }, stdout, ""));
         assert!(killed.class == FailureClass::Agent && killed.message.contains("signal 9 (SIGKILL"), "{}", killed.message);
-        let absent = failed(of_claude(End::NotStarted { why: "no such file\u{1b}[0m".into() }, stdout, ""));
+        let absent = failed(of_claude(Ended::NotStarted { why: "no such file\u{1b}[0m".into() }, stdout, ""));
         assert_eq!(absent.message, "agent `claude` could not be started: no such file[0m");
     }
 }
