@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::error::Result;
 use super::repo::Repo;
 
 /// A checkout of the repository: the main one or a linked worktree, the user's or Drover's.
@@ -38,39 +39,48 @@ const UNDER_WAY: &[(&str, &str)] = &[
 
 impl Repo {
     /// Every checkout of the repository.
-    pub(super) fn checkouts(&self) -> Vec<Checkout> {
+    pub(super) fn checkouts(&self) -> Result<Vec<Checkout>> {
         let common = self.common_dir();
-        let main = self.read().ok().and_then(|r| r.workdir().map(Path::to_owned));
+        let main = self.read()?.workdir().map(Path::to_owned);
         let main = main.map(|path| Checkout { git_dir: common.into(), path });
         let linked = fs::read_dir(common.join("worktrees")).into_iter().flatten().flatten();
         let linked = linked.map(|entry| entry.path()).map(|git_dir| Checkout { path: linked_path(&git_dir).unwrap_or_default(), git_dir });
-        main.into_iter().chain(linked).collect()
+        Ok(main.into_iter().chain(linked).collect())
     }
 
-    /// Who has `branch` checked out, or set aside in a rebase or bisection. Attempts' worktrees
+    /// The branch that `target` is, or stands for by a symbolic ref.
+    pub(super) fn branch_ref(&self, target: &str) -> Result<String> {
+        let named = format!("refs/heads/{target}");
+        let repo = self.read()?;
+        let real = repo.find_reference(&named).and_then(|r| r.resolve());
+        Ok(real.ok().and_then(|r| r.name().ok().map(str::to_owned)).unwrap_or(named))
+    }
+
+    /// Who has `target` checked out, or set aside in a rebase or bisection. Attempts' worktrees
     /// do not count: where an agent wandered to is nothing to wait for.
-    pub(super) fn user_of(&self, branch: &str) -> User {
-        let refname = format!("refs/heads/{branch}");
+    pub(super) fn user_of(&self, target: &str) -> Result<User> {
+        let refname = self.branch_ref(target)?;
+        let branch = refname.trim_start_matches("refs/heads/");
         let mut on_it = Vec::new();
-        for checkout in self.checkouts().into_iter().filter(|c| !self.is_attempts(&c.git_dir)) {
+        for checkout in self.checkouts()?.into_iter().filter(|c| !self.is_attempts(&c.git_dir)) {
             let at = checkout.path.display();
             let on = head_ref(&checkout.git_dir).as_deref() == Some(&refname);
             if !on && !checkout.set_aside(branch, &refname) {
                 continue;
             }
             if !checkout.path.is_dir() {
-                return User::Busy(format!("`{branch}` is checked out in {at}, which is gone: run `git worktree prune`"));
+                return Ok(User::Busy(format!("`{branch}` is checked out in {at}, which is gone: run `git worktree prune`")));
             }
             if let Some(what) = checkout.under_way() {
-                return User::Busy(format!("{what} of `{branch}` is under way in {at}: finish or abort it"));
+                return Ok(User::Busy(format!("{what} of `{branch}` is under way in {at}: finish or abort it")));
             }
             on_it.push(checkout);
         }
-        match on_it.len() {
+        Ok(match on_it.len() {
             0 => User::Nobody,
             1 => User::One(on_it.remove(0)),
             n => User::Busy(format!("`{branch}` is checked out in {n} places at once")),
-        }
+        })
     }
 }
 

@@ -87,17 +87,21 @@ impl Repo {
     /// What in a checkout of `old` a fast-forward would have to touch and must not: edited,
     /// staged, deleted, untracked and ignored files, whatever the index says of them.
     pub(super) fn in_the_way(&self, at: &Checkout, old: &Oid, changes: &[Change]) -> Result<Vec<String>> {
-        let mut found = self.staged_among(at, old, changes)?;
+        let staged = self.staged_among(at, old, changes)?;
+        let mut found: BTreeSet<Vec<u8>> = BTreeSet::new();
         let unlike = self.unlike(at, changes, Side::Old)?;
-        let mut hidden = None;
         for change in changes {
             let Some(how) = unlike.get(&change.path) else { continue };
             let harmless = *how == Unlike::Absent && (change.removes() || change.old.as_ref().is_some_and(Entry::is_submodule));
-            if harmless || (*how == Unlike::Absent && self.left_out(at, &mut hidden)?.contains(&change.path)) {
-                continue;
+            if !harmless {
+                found.insert(change.path.clone());
             }
-            found.insert(change.path.clone());
         }
+        if unlike.values().any(|how| *how == Unlike::Absent) {
+            let left_out = self.left_out(at)?;
+            found.retain(|path| unlike.get(path) != Some(&Unlike::Absent) || !left_out.contains(path));
+        }
+        found.extend(staged);
         let removed: BTreeSet<&[u8]> = changes.iter().filter(|c| c.removes()).map(|c| c.path.as_slice()).collect();
         for change in changes.iter().filter(|c| c.old.is_none()) {
             found.extend(obstacle(&at.path, &change.path, &removed));
@@ -120,16 +124,13 @@ impl Repo {
         Ok(staged)
     }
 
-    /// Paths that the user's sparse checkout leaves out; asked for once, if at all.
-    fn left_out<'a>(&self, at: &Checkout, known: &'a mut Option<BTreeSet<Vec<u8>>>) -> Result<&'a BTreeSet<Vec<u8>>> {
-        if known.is_none() {
-            let mut paths = BTreeSet::new();
-            self.git_in(&at.git_dir, &at.path, ["ls-files", "-t", "-z"]).each_record(|record| {
-                paths.extend(record.strip_prefix(b"S ").map(<[u8]>::to_vec));
-            })?;
-            *known = Some(paths);
-        }
-        Ok(known.get_or_insert_default())
+    /// Paths that the user's sparse checkout leaves out.
+    pub(super) fn left_out(&self, at: &Checkout) -> Result<BTreeSet<Vec<u8>>> {
+        let mut paths = BTreeSet::new();
+        self.git_in(&at.git_dir, &at.path, ["ls-files", "-t", "-z"]).each_record(|record| {
+            paths.extend(record.strip_prefix(b"S ").map(<[u8]>::to_vec));
+        })?;
+        Ok(paths)
     }
 
     /// The changed paths whose files are not as on that side. A path that is absent on that side
@@ -169,7 +170,7 @@ impl Repo {
             return Ok(false);
         }
         super::place::make_private(&self.state_dir()).map_err(|e| GitError::io("creating", &self.state_dir(), &e))?;
-        let call = self.git(["update-index", "-z", "--index-info"]).env("GIT_INDEX_FILE", &index);
+        let call = super::worktree::whole(self.git(["update-index", "-z", "--index-info"])).env("GIT_INDEX_FILE", &index);
         call.input(input).ok().map(|_| true)
     }
 

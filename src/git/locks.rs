@@ -42,6 +42,13 @@ impl Repo {
         Ok(self.clear_if_stale(&common.join("packed-refs.lock"))? || own)
     }
 
+    /// The same for those that a killed fast-forward of a checkout leaves.
+    pub(super) fn clear_stale_locks_of(&self, git_dir: &Path, target: &str) -> Result<()> {
+        let refs = [self.common_dir().join(format!("refs/heads/{target}.lock")), self.common_dir().join("packed-refs.lock")];
+        let own = ["HEAD.lock", "ORIG_HEAD.lock"].map(|name| git_dir.join(name));
+        own.iter().chain(&refs).try_for_each(|lock| self.clear_if_stale(lock).map(drop))
+    }
+
     fn clear_if_stale(&self, lock: &Path) -> Result<bool> {
         let Ok(meta) = fs::symlink_metadata(lock) else {
             return Ok(false);
@@ -84,7 +91,7 @@ impl Repo {
 
     /// Whether a directory is in a checkout of this repository.
     fn is_checkout_of_ours(&self, dir: &Path) -> bool {
-        self.checkouts().iter().any(|c| dir.starts_with(&c.path))
+        self.checkouts().is_ok_and(|all| all.iter().any(|c| dir.starts_with(&c.path)))
     }
 }
 

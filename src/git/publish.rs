@@ -71,7 +71,7 @@ impl Repo {
             let why = format!("`{target}` has commits that what landed was not made on: run `git merge {}` on it", Self::line_ref(target));
             return Ok(Some(Publish::held(why)));
         }
-        match self.user_of(target) {
+        match self.user_of(target)? {
             User::Busy(why) => Ok(Some(Publish::held(format!("{} landed, waiting: {why}", self.landed(tip, line)?)))),
             User::One(at) => self.forward_checkout(target, &at, tip, line),
             User::Nobody => {
@@ -91,7 +91,7 @@ impl Repo {
         self.write_journal(&journal)?;
         let outcome = match self.lock_index(&journal)? {
             true => self.merge_checkout(target, at, &journal, &changes),
-            false => Ok(Some(format!("another git command is at work in {} (there is an index.lock)", at.path.display()))),
+            false => Ok(Some(format!("another git command is at work in {} (if not, remove its index.lock)", at.path.display()))),
         };
         self.settle()?;
         if self.branch_tip(target)?.is_some_and(|now| now == *line) {
@@ -106,8 +106,8 @@ impl Repo {
     /// With the index locked: looks once more, then merges into a copy of the index. Says what
     /// was in the way, if anything was.
     fn merge_checkout(&self, target: &str, at: &Checkout, journal: &Journal, changes: &[Change]) -> Result<Option<String>> {
-        let refname = format!("refs/heads/{target}");
-        if head_ref(&at.git_dir).as_deref() != Some(&refname) || self.branch_tip(target)?.as_ref() != Some(&journal.old) {
+        let refname = self.branch_ref(target)?;
+        if head_ref(&at.git_dir).as_ref() != Some(&refname) || self.branch_tip(target)?.as_ref() != Some(&journal.old) {
             return Ok(None);
         }
         let paths = self.in_the_way(at, &journal.old, changes)?;
@@ -117,7 +117,9 @@ impl Repo {
         self.copy_users_index(journal)?;
         let options = ["merge", "--quiet", "--ff-only", "--no-squash", "--no-autostash", "--no-stat", "--no-overwrite-ignore"];
         let call = self.git_in(&at.git_dir, &at.path, options).arg(journal.new.as_str());
-        let call = call.config(&format!("branch.{target}.mergeOptions=")).env("GIT_REFLOG_ACTION", "drover publish");
+        let call = call
+            .config(&format!("branch.{}.mergeOptions=", refname.trim_start_matches("refs/heads/")))
+            .env("GIT_REFLOG_ACTION", "drover publish");
         let answer = call.env("GIT_INDEX_FILE", journal.index()).run()?;
         if answer.status.success() {
             return Ok(None);

@@ -14,10 +14,11 @@ impl Repo {
     /// indexes. What is not there is no error. Nothing outside these is touched, and no link is
     /// followed. That the work in it is kept (`snapshot`) is for the caller to have seen to.
     pub fn remove_worktree(&self, wt: &Worktree) -> Result<()> {
-        let _metadata = METADATA.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         wt.check_root()?;
+        let entries = self.entries_of(wt)?;
         remove_tree(&wt.path())?;
-        for entry in self.entries_of(wt)? {
+        let _metadata = METADATA.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for entry in entries {
             remove_tree(&entry)?;
         }
         for file in self.index_files(wt) {

@@ -200,16 +200,23 @@ impl<'a> Call<'a> {
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (mut stdout, stderr) = (stdout.expect("piped"), stderr.expect("piped"));
         let input = self.input.unwrap_or_default();
-        let (read, stderr) = std::thread::scope(|scope| {
-            scope.spawn(move || stdin.map(|mut pipe| pipe.write_all(&input)));
-            let stderr = scope.spawn(move || tail_of(stderr));
+        let talk = std::thread::scope(|scope| {
+            let thread = || std::thread::Builder::new().name("git".into());
+            if let Some(mut pipe) = stdin {
+                thread().spawn_scoped(scope, move || drop(pipe.write_all(&input)))?;
+            }
+            let stderr = thread().spawn_scoped(scope, move || tail_of(stderr))?;
             let read = read(&mut stdout);
             // Whatever is left must be drained, or the child would never end.
             let _ = io::copy(&mut stdout, &mut io::sink());
-            (read, stderr.join().unwrap_or_default())
+            Ok((read, stderr.join().unwrap_or_default()))
         });
+        if talk.is_err() {
+            let _ = child.kill();
+        }
         let status = child.wait().map_err(|e| GitError::trouble(format!("`{what}`: waiting for it: {e}")))?;
         tracing::debug!(git = %what, code = status.code(), ms = began.elapsed().as_secs_f64() * 1e3, "git");
+        let (read, stderr) = talk.map_err(|e: io::Error| GitError::trouble(format!("`{what}`: starting a thread: {e}")))?;
         let stdout = read.map_err(|e| GitError::refused(format!("`{what}`: reading its answer: {e}")))?;
         Ok(Answer { what, status, stdout, stderr })
     }

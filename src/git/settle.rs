@@ -92,14 +92,15 @@ impl Repo {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(e) => return Err(GitError::io("reading", &file, &e)),
         };
-        let at = self.checkouts().into_iter().find(|c| c.git_dir == journal.git_dir && c.path.is_dir());
+        let at = self.checkouts()?.into_iter().find(|c| c.git_dir == journal.git_dir && c.path.is_dir());
         let tip = self.branch_tip(&journal.target)?;
         let moved = match &tip {
             Some(tip) => self.is_ancestor(&journal.new, tip)?,
             None => false,
         };
         if let Some(at) = &at {
-            let on_it = head_ref(&at.git_dir).as_deref() == Some(&format!("refs/heads/{}", journal.target));
+            self.clear_stale_locks_of(&at.git_dir, &journal.target)?;
+            let on_it = head_ref(&at.git_dir) == Some(self.branch_ref(&journal.target)?);
             let there = tip.as_ref() == Some(if moved { &journal.new } else { &journal.old });
             match moved {
                 true => self.finish(at, &journal, on_it && there)?,
@@ -132,7 +133,8 @@ impl Repo {
 
     /// The branch did not move: back to the old commit, then let go of the index.
     fn undo(&self, at: &Checkout, journal: &Journal, untouched: bool) -> Result<()> {
-        if untouched {
+        // Git works on a copy of the index: where there is none, it wrote nothing.
+        if untouched && journal.index().exists() {
             self.bring(at, &self.changes_between(&journal.old, &journal.new)?, Side::Old)?;
         }
         clear_copy(journal)?;
@@ -176,10 +178,12 @@ impl Repo {
             return Ok(());
         }
         let unlike_other = self.unlike(at, changes, other)?;
+        let left_out = self.left_out(at)?;
         let mut restore = Vec::new();
         for change in wrong {
             let as_other = change.on(other).is_some() && !unlike_other.contains_key(&change.path);
-            let absent = !present(&at.path, &change.path) && unlike.get(&change.path) == Some(&Unlike::Absent);
+            let gone = !present(&at.path, &change.path) && unlike.get(&change.path) == Some(&Unlike::Absent);
+            let absent = gone && !left_out.contains(&change.path);
             let submodule = change.old.iter().chain(&change.new).any(|e| e.is_submodule());
             if submodule || behind_link(&at.path, &change.path) || !(absent || as_other || self.is_cut_off(at, change)?) {
                 continue;

@@ -61,18 +61,18 @@ impl Repo {
         if !wt.path().is_dir() {
             return Err(GitError::refused(format!("the worktree {} is gone", wt.path().display())));
         }
-        match self.try_write_files(wt, base) {
+        match self.try_write_files(wt, base, true) {
             // The saved index may be what is broken: once more, without what it remembers.
-            Err(e) if !e.is_trouble() => {
-                self.index_files(wt).iter().for_each(|file| drop(std::fs::remove_file(file)));
-                self.try_write_files(wt, base)
-            }
+            Err(e) if !e.is_trouble() => self.try_write_files(wt, base, false),
             done => done,
         }
     }
 
-    fn try_write_files(&self, wt: &Worktree, base: &Oid) -> Result<(Oid, Vec<String>)> {
+    fn try_write_files(&self, wt: &Worktree, base: &Oid, use_saved: bool) -> Result<(Oid, Vec<String>)> {
         let index = self.working_index(wt)?;
+        if !use_saved {
+            drop(std::fs::remove_file(&index));
+        }
         if !index.is_file() {
             self.git_on(wt, &wt.path(), &index, ["read-tree", base.as_str()]).ok()?;
         }

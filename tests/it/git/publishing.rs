@@ -120,6 +120,16 @@ const SITUATIONS: &[(&str, &str, Then)] = &[
         InCheckout,
     ),
     (
+        "a branch that stands for the one checked out",
+        "git branch -m main trunk; git symbolic-ref refs/heads/main refs/heads/trunk; echo mine >>c",
+        InCheckout,
+    ),
+    (
+        "a branch that stands for one in the way",
+        "git branch -m main trunk; git symbolic-ref refs/heads/main refs/heads/trunk; echo mine >>a",
+        Held("checkout: a"),
+    ),
+    (
         "a branch that stands for another",
         "git branch -m main trunk; git symbolic-ref refs/heads/main refs/heads/trunk; git checkout -q --detach",
         ByRef,
@@ -205,6 +215,13 @@ fn a_linked_worktree_is_forwarded_and_the_main_checkout_is_not() {
     assert_eq!(seen(&world, &world.top), before);
     let linked = world.top.with_file_name("linked");
     assert_eq!(world.sh_in(&linked, "git status --porcelain; git rev-parse HEAD; cat a n"), format!(" M c\n{next}\nnew\ncreated"));
+}
+
+#[test]
+fn a_sparse_checkout_stays_sparse() {
+    let world = situation("git sparse-checkout set --cone s");
+    assert_eq!(world.repo().publish("main").unwrap(), Publish::Done(world.oid("next")));
+    assert_eq!(world.sh("git status --porcelain; ls; cat s/x; git ls-files -t d"), "a\nc\nn\ns\nx2\nS d/e/f");
 }
 
 #[test]
