@@ -64,16 +64,6 @@ impl Repo {
         Ok(found)
     }
 
-    /// Whether any commit in `from_exclusive..tip` carries a `Drover-*` line.
-    pub fn carries_records(&self, from_exclusive: &Oid, tip: &Oid) -> Result<bool> {
-        let mut found = false;
-        self.walk(from_exclusive, tip, |_, message| {
-            found = message.lines().any(super::message::is_record);
-            !found
-        })?;
-        Ok(found)
-    }
-
     /// Every record in commits that any of `tips` contains and none of `seen` does, newest first.
     pub fn records(&self, tips: &[Oid], seen: &[Oid]) -> Result<Vec<Record>> {
         let repo = self.read()?;

@@ -36,20 +36,6 @@ impl Repo {
         }
     }
 
-    /// All refs below a prefix that ends in `/`, in order of name.
-    pub fn refs_below(&self, prefix: &str) -> Result<Vec<(String, Oid)>> {
-        let repo = self.read()?;
-        let mut out = Vec::new();
-        for found in repo.references_glob(&format!("{prefix}*"))? {
-            let found = found?;
-            if let (Ok(name), Some(oid)) = (found.name(), found.target()) {
-                out.push((name.to_owned(), from_git2(oid)));
-            }
-        }
-        out.sort();
-        Ok(out)
-    }
-
     /// Anchors an object for good: fine if the ref has that value already, refused if it has
     /// another, because what it keeps might be kept by nothing else.
     pub fn keep(&self, refname: &str, oid: &Oid) -> Result<()> {
@@ -72,19 +58,6 @@ impl Repo {
             }
         }
         Err(GitError::trouble(format!("{refname} is being moved by somebody else")))
-    }
-
-    /// Removes a ref of Drover's, if it still has that value. True if it is gone.
-    pub fn drop_ref(&self, refname: &str, old: &Oid) -> Result<bool> {
-        if !refname.starts_with("refs/drover/") {
-            return Err(GitError::bug(format!("{refname} is not Drover's to remove")));
-        }
-        let answer = self.git(["update-ref", "--no-deref", "-d", refname, old.as_str()]).run()?;
-        match self.tip(refname)? {
-            None => Ok(true),
-            Some(has) if has == *old => Err(answer.error()),
-            Some(_) => Ok(false),
-        }
     }
 
     /// Compare-and-swap; `old` is `None` for a ref that must not exist. False if the ref has

@@ -22,13 +22,9 @@ fn an_anchor_is_made_once_and_may_be_made_again() {
     repo.move_ref(&format!("{name}-land"), &one).unwrap();
     repo.move_ref(&format!("{name}-land"), &two).unwrap();
     repo.move_ref(&format!("{name}-land"), &two).unwrap();
-    assert_eq!(repo.refs_below("refs/drover/attempts/").unwrap(), [(name.clone(), one.clone()), (format!("{name}-land"), two.clone())]);
+    assert_eq!((repo.tip(&name).unwrap(), repo.tip(&format!("{name}-land")).unwrap()), (Some(one), Some(two.clone())));
     world.sh("git pack-refs --all; git gc -q --prune=now");
     assert!(repo.exists(&two).unwrap() && !repo.exists(&Oid::parse(&"1".repeat(40)).unwrap()).unwrap());
-    assert!(!repo.drop_ref(&name, &two).unwrap());
-    assert!(repo.drop_ref(&name, &one).unwrap() && repo.drop_ref(&name, &one).unwrap());
-    assert!(repo.drop_ref("refs/heads/main", &one).is_err());
-    assert_eq!(repo.tip(&name).unwrap(), None);
 }
 
 #[test]
