@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::args::{ApplyArgs, Global, Limits, Reconcile, RunArgs, Select, SyncArgs};
+use super::args::{self, ApplyArgs, Global, Reconcile, RunArgs, Select, SyncArgs};
 use super::context;
 use super::exit::{CliResult, Exit, Failure};
 use super::recall::recall;
@@ -12,7 +12,7 @@ use super::signals::{self, Told};
 use super::terminal::Terminal;
 use crate::base::text::count;
 use crate::base::{Aid, RunId, TaskId};
-use crate::core::{Fact, Input, Selection, State, decide, view::Verdict};
+use crate::core::{Fact, Input, Limits, Selection, State, decide, view::Verdict};
 use crate::engine::driver::now;
 use crate::engine::preflight::{self, Upcoming};
 use crate::engine::session::Session;
@@ -43,17 +43,16 @@ pub fn apply(global: &Global, terminal: &Terminal, args: &ApplyArgs) -> CliResul
     let target = context::target(&repo, Some(&project))?;
     let open = open(&repo, &target)?;
     let selection = context::selection(&args.select, &Universe::of_files(&project.graph, &open.state))?;
-    let policy = limited(&project.policy, &args.limits);
     let recalled = recall(&repo, &target, &project.graph, &open.state)?;
-    let plan = reconciled(&project, &policy, &known(&open.state, recalled.as_ref()), &selection, &args.reconcile)?;
+    let plan = reconciled(&project, &known(&open.state, recalled.as_ref()), &selection, &args.reconcile)?;
     let same = plan.changes.is_empty() && !plan.policy_changed && recalled.is_none();
     let nothing = same && is_settled(&repo, &target, &open.state, &selection);
     if nothing {
         return finish(terminal, &repo, &open.state, &Told::default(), true);
     }
     plan.notes.iter().for_each(|n| terminal.note(n));
-    let first = recalled.into_iter().chain([reconcile_input(&policy, &plan)]).collect();
-    run_session(Start { terminal, repo, target, open, project: Some(&project), selection, first })
+    let first = recalled.into_iter().chain([reconcile_input(&project.policy, &plan)]).collect();
+    run_session(Start { terminal, repo, target, open, project: Some(&project), selection, first, limits: limits(&args.limits) })
 }
 
 pub fn sync(global: &Global, terminal: &Terminal, args: &SyncArgs) -> CliResult {
@@ -62,7 +61,7 @@ pub fn sync(global: &Global, terminal: &Terminal, args: &SyncArgs) -> CliResult 
     let target = context::target(&repo, Some(&project))?;
     let mut open = open(&repo, &target)?;
     let recalled = recall(&repo, &target, &project.graph, &open.state)?;
-    let plan = reconciled(&project, &project.policy, &known(&open.state, recalled.as_ref()), &Selection::All, &args.reconcile)?;
+    let plan = reconciled(&project, &known(&open.state, recalled.as_ref()), &Selection::All, &args.reconcile)?;
     let at = now();
     let inputs = recalled.into_iter().chain([reconcile_input(&project.policy, &plan)]);
     let facts: Vec<Fact> = inputs.flat_map(|input| decide(&mut open.state, at, &input)).collect();
@@ -74,7 +73,7 @@ pub fn sync(global: &Global, terminal: &Terminal, args: &SyncArgs) -> CliResult 
 }
 
 pub fn run(global: &Global, terminal: &Terminal, args: &RunArgs) -> CliResult {
-    from_store(global, terminal, |state| context::selection(&args.select, &Universe::of_record(state)), &args.limits)
+    from_store(global, terminal, |state| context::selection(&args.select, &Universe::of_record(state)), limits(&args.limits))
 }
 
 pub fn resume(global: &Global, terminal: &Terminal) -> CliResult {
@@ -85,11 +84,11 @@ pub fn resume(global: &Global, terminal: &Terminal) -> CliResult {
             terminal.note(&recovered(state));
             Ok(state.selection.clone())
         },
-        &Limits::default(),
+        Limits::default(),
     )
 }
 
-fn from_store(global: &Global, terminal: &Terminal, select: impl Fn(&State) -> Result<Selection, Failure>, limits: &Limits) -> CliResult {
+fn from_store(global: &Global, terminal: &Terminal, select: impl Fn(&State) -> Result<Selection, Failure>, limits: Limits) -> CliResult {
     let repo = context::repository(global)?;
     let target = context::recorded_target(global, &repo)?;
     let open = open(&repo, &target)?;
@@ -97,10 +96,7 @@ fn from_store(global: &Global, terminal: &Terminal, select: impl Fn(&State) -> R
         return Err(Failure::unfit(format!("nothing is recorded for `{target}` yet\n  Run `drover apply` or `drover sync` first.")));
     }
     let selection = select(&open.state)?;
-    let policy = limited(&open.state.policy, limits);
-    let changed = *open.state.policy != policy;
-    let first = changed.then(|| Input::Reconcile { policy: Some(policy.into()), changes: Vec::new() }).into_iter().collect();
-    run_session(Start { terminal, repo, target, open, project: None, selection, first })
+    run_session(Start { terminal, repo, target, open, project: None, selection, first: Vec::new(), limits })
 }
 
 fn open(repo: &Repo, target: &str) -> Result<Open, Failure> {
@@ -121,18 +117,23 @@ pub fn known(state: &State, recalled: Option<&Input>) -> State {
     state
 }
 
-/// What the flags of this run change in the policy.
-fn limited(policy: &Policy, limits: &Limits) -> Policy {
-    let mut policy = policy.clone();
-    policy.workers = limits.workers.unwrap_or(policy.workers);
-    policy.fail_fast = (policy.fail_fast || limits.fail_fast) && !limits.keep_going;
-    policy
+/// What the flags of this run ask for.
+fn limits(args: &args::Limits) -> Limits {
+    let fail_fast = if args.fail_fast { Some(true) } else { args.keep_going.then_some(false) };
+    Limits { workers: args.workers, fail_fast }
 }
 
 /// The plan, if nothing forbids it.
-fn reconciled(project: &Project, policy: &Policy, state: &State, selection: &Selection, args: &Reconcile) -> Result<Plan, Failure> {
+fn reconciled(project: &Project, state: &State, selection: &Selection, args: &Reconcile) -> Result<Plan, Failure> {
     let rerun = rerun(&args.rerun, project, state)?;
-    let plan = plan::diff(&plan::Request { graph: &project.graph, policy, recorded: state, rerun: &rerun, selection, now: now() });
+    let plan = plan::diff(&plan::Request {
+        graph: &project.graph,
+        policy: &project.policy,
+        recorded: state,
+        rerun: &rerun,
+        selection,
+        now: now(),
+    });
     if !plan.errors.is_empty() {
         return Err(Failure::new(Exit::Refused, plan.errors.join("\n")));
     }
@@ -141,7 +142,8 @@ fn reconciled(project: &Project, policy: &Policy, state: &State, selection: &Sel
         "--allow-reruns" => args.allow_reruns,
         _ => false,
     };
-    let refused: Vec<&str> = plan.guards.iter().filter(|g| !allowed(g.flag)).map(|g| g.message.as_str()).collect();
+    let refused = plan.guards.iter().filter(|g| !allowed(g.flag));
+    let refused: Vec<String> = refused.map(|g| format!("{}\n  If that is meant, say {}.", g.message, g.flag)).collect();
     if !refused.is_empty() {
         return Err(Failure::new(Exit::Refused, refused.join("\n")));
     }
@@ -187,10 +189,11 @@ struct Start<'a> {
     selection: Selection,
     /// What comes before the run itself.
     first: Vec<Input>,
+    limits: Limits,
 }
 
 fn run_session(start: Start<'_>) -> CliResult {
-    let Start { terminal, repo, target, open, project, selection, mut first } = start;
+    let Start { terminal, repo, target, open, project, selection, mut first, limits } = start;
     for lock in repo.clear_stale_locks(&target).map_err(|e| Failure::unfit(e.to_string()))? {
         terminal.note(&format!("removed {}, left by a git that was killed", lock.display()));
     }
@@ -207,6 +210,9 @@ fn run_session(start: Start<'_>) -> CliResult {
     let run = new_run();
     let mut reporters = reporters(terminal, &repo, &run);
     first.push(Input::RunBegan { run, selection });
+    if limits != Limits::default() {
+        first.push(Input::Limit(limits));
+    }
     let told = Told::default();
     let (for_signals, words) = (told.clone(), terminal.clone());
     let session = Session {

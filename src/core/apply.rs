@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::fact::{Exit, Fact, Recalled, Snap};
-use super::state::{Attempt, Block, Carry, Completion, Line, Phase, Publish, Run, State, Step, Task};
+use super::state::{Attempt, Block, Line, Phase, Publish, Run, State, Step, Task};
 use crate::base::{Aid, Millis, Oid, TaskId};
 use crate::model::Spec;
 
@@ -25,7 +25,7 @@ impl State {
         let seq = self.head.seq + 1;
         self.head.seq = seq;
         let done = match fact {
-            Fact::RunBegan { .. } | Fact::RunEnded { .. } | Fact::TimeUp => self.apply_run(seq, at, fact),
+            Fact::RunBegan { .. } | Fact::Limited(_) | Fact::RunEnded { .. } | Fact::TimeUp => self.apply_run(seq, at, fact),
             Fact::PolicySet { policy } => {
                 self.policy = policy.clone();
                 self.head.policy_seq = seq;
@@ -52,13 +52,21 @@ impl State {
     fn apply_run(&mut self, seq: u64, at: Millis, fact: &Fact) -> Applied {
         match fact {
             Fact::RunBegan { run, selection, continues } => {
-                self.head.run = Some(Run { id: run.clone(), began: at, continues: continues.clone(), ended: false, time_up: false });
+                self.head.run = Some(Run {
+                    id: run.clone(),
+                    began: at,
+                    continues: continues.clone(),
+                    ended: false,
+                    time_up: false,
+                    limits: Default::default(),
+                });
                 self.head.run_seq = seq;
                 self.selection = selection.clone();
                 // The world may have moved while nobody looked.
                 self.head.line = Line { tip: None, publish: Publish::Owed };
                 self.index.spoil();
             }
+            Fact::Limited(limits) => self.head.run.as_mut().ok_or("no run is under way")?.limits = *limits,
             Fact::RunEnded { run } => {
                 let current = self.head.run.as_mut().filter(|r| r.id == *run).ok_or("no such run is under way")?;
                 current.ended = true;
@@ -325,71 +333,5 @@ impl Attempt {
         if !exit.summary.is_empty() {
             self.summary = exit.summary.clone();
         }
-    }
-}
-
-impl Task {
-    fn new(seq: u64, at: Millis, spec: Arc<Spec>) -> Self {
-        Self {
-            spec,
-            spec_seq: seq,
-            next: None,
-            next_seq: 0,
-            phase: Phase::Waiting { not_before: None },
-            changed: at,
-            failures: 0,
-            interruptions: 0,
-            attempts: 0,
-            carry: None,
-            last_failure: None,
-            last_aid: None,
-            completion: None,
-            removed: false,
-            queued: seq,
-        }
-    }
-
-    /// As if it had never run, but for its history.
-    fn restart(&mut self, seq: u64, at: Millis) {
-        self.phase = Phase::Waiting { not_before: None };
-        self.changed = at;
-        self.queued = seq;
-        self.failures = 0;
-        self.interruptions = 0;
-        self.carry = None;
-        self.last_failure = None;
-    }
-
-    fn complete(&mut self, at: Millis, aid: &Aid, commit: Option<Oid>, landing: u64) {
-        self.completion = Some(Completion { aid: aid.clone(), digest: self.spec.digest.clone(), commit, at, landing });
-        self.phase = Phase::Completed;
-        self.interruptions = 0;
-        self.carry = None;
-    }
-
-    /// The next attempt goes on from what this one left: the last snap is the interrupted
-    /// step's, those before it are of steps that were finished.
-    fn interrupt(&mut self) {
-        if let Phase::Active(attempt) = &self.phase {
-            let mut snaps = attempt.snaps.clone();
-            let tree = snaps.pop().map(|s| s.tree);
-            self.carry = Some(Carry {
-                aid: attempt.aid.clone(),
-                base: attempt.base.clone(),
-                snaps,
-                summary: attempt.summary.clone(),
-                tree,
-                landings: attempt.landings,
-            });
-        }
-        self.interruptions += 1;
-        self.phase = Phase::Waiting { not_before: None };
-    }
-}
-
-impl Spec {
-    /// What an attempt depends on: all but the source line and what only orders it.
-    fn work(&self) -> Spec {
-        Spec { source: Default::default(), priority: 0, labels: Vec::new(), ..self.clone() }
     }
 }

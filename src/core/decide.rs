@@ -44,6 +44,7 @@ impl Decider<'_> {
                 news.into_iter().for_each(|recalled| self.emit(Fact::Recalled(recalled)));
             }
             Input::Reconcile { policy, changes } => self.reconcile(policy.as_ref(), changes),
+            Input::Limit(limits) => self.emit(Fact::Limited(*limits)),
             Input::RunEnds => {
                 if let Some(run) = self.state.head.run.as_ref().filter(|r| !r.ended).map(|r| r.id.clone()) {
                     self.emit(Fact::RunEnded { run });

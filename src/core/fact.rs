@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::state::{Due, Selection};
+use super::state::{Due, Limits, Selection};
 use crate::base::{Aid, Digest, Oid, RunId, TaskId};
 use crate::model::{Policy, Spec};
 
@@ -18,6 +18,8 @@ pub enum Input {
     Recall { found: Vec<Recalled> },
     /// The desired state moved.
     Reconcile { policy: Option<Arc<Policy>>, changes: Vec<Change> },
+    /// The run that began does something otherwise than the policy says.
+    Limit(Limits),
     /// Nothing is left to do in this run.
     RunEnds,
     /// A timer fired; the time is what counts.
@@ -183,6 +185,7 @@ pub enum Fact {
         selection: Selection,
         continues: Option<RunId>,
     },
+    Limited(Limits),
     RunEnded {
         run: RunId,
     },
@@ -335,6 +338,7 @@ impl Fact {
             | Superseded { task, .. }
             | Blocked { task, .. } => Some(task),
             RunBegan { .. }
+            | Limited(_)
             | RunEnded { .. }
             | TimeUp
             | PolicySet { .. }

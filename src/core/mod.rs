@@ -17,10 +17,11 @@ mod fact;
 mod index;
 mod outstanding;
 mod state;
+mod task;
 pub mod view;
 
 pub use apply::Illegal;
 pub use decide::{POISON, decide};
 pub use fact::{Answer, Change, Exit, Fact, Failure, FailureClass, Input, Outcome, Recalled, Snap};
 pub use outstanding::Command;
-pub use state::{Attempt, Block, Carry, Completion, Due, Flow, Header, Line, Phase, Publish, Run, Selection, State, Step, Task};
+pub use state::{Attempt, Block, Carry, Completion, Due, Flow, Header, Limits, Line, Phase, Publish, Run, Selection, State, Step, Task};

@@ -150,12 +150,12 @@ impl State {
     }
 
     fn has_failed_fast(&self) -> bool {
-        self.policy.fail_fast && self.tasks.iter().any(|(id, t)| t.phase == Phase::Failed && self.selection.holds(id))
+        self.fails_fast() && self.tasks.iter().any(|(id, t)| t.phase == Phase::Failed && self.selection.holds(id))
     }
 
     /// The next task to claim, if one may be claimed now.
     pub(super) fn next_claim(&self) -> Option<TaskId> {
-        if !self.claims_go_on() || self.index.active().count() >= self.policy.workers as usize {
+        if !self.claims_go_on() || self.index.active().count() >= self.workers() {
             return None;
         }
         self.index.queue().find(|id| self.held_by(id).is_none()).cloned()

@@ -53,6 +53,14 @@ pub struct Run {
     pub continues: Option<RunId>,
     pub ended: bool,
     pub time_up: bool,
+    pub limits: Limits,
+}
+
+/// What a run does otherwise than the project's policy says; gone with the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    pub workers: Option<u32>,
+    pub fail_fast: Option<bool>,
 }
 
 /// The integration line and what reached the target.
@@ -308,6 +316,17 @@ impl State {
     /// What must have passed on the tree that lands.
     pub fn landing_checks<'a>(&'a self, spec: &'a Spec) -> impl Iterator<Item = &'a Check> {
         spec.verify.iter().chain(&self.policy.merge.verify)
+    }
+
+    /// Attempts at a time.
+    pub fn workers(&self) -> usize {
+        let limit = self.head.run.as_ref().filter(|r| !r.ended).and_then(|r| r.limits.workers);
+        limit.unwrap_or(self.policy.workers) as usize
+    }
+
+    pub(super) fn fails_fast(&self) -> bool {
+        let limit = self.head.run.as_ref().and_then(|r| r.limits.fail_fast);
+        limit.unwrap_or(self.policy.fail_fast)
     }
 
     /// Tasks with an attempt under way.

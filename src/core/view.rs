@@ -160,7 +160,7 @@ impl State {
         if let Some(why) = self.held_by(id) {
             return Some(Reason::Held { why });
         }
-        (self.active().count() >= self.policy.workers as usize).then_some(Reason::NoWorker)
+        (self.active().count() >= self.workers()).then_some(Reason::NoWorker)
     }
 
     fn dependency_reason(&self, task: &Task, doomed: &Doomed) -> Option<Reason> {

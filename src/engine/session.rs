@@ -13,6 +13,9 @@ use crate::report::Reporter;
 use crate::store::Store;
 use crate::store::lock::ActiveLock;
 
+/// The most attempts that the files or the command line can ask for at a time.
+const MAX_WORKERS: usize = 1024;
+
 /// Everything a run needs; nothing of it is read again from files while it runs.
 pub struct Session {
     pub repo: Repo,
@@ -51,11 +54,11 @@ impl Session {
     /// that the effects use.
     pub fn run(self, reporter: &mut dyn Reporter, control: impl FnOnce(Handle)) -> Result<State, Stopped> {
         let (outbox, inbox) = channel();
-        let workers = self.state.policy.workers as usize;
+        let workers = MAX_WORKERS;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             // Each attempt holds one while its command runs; the rest is for git and clean-up.
-            .max_blocking_threads(2 * workers.max(64) + 64)
+            .max_blocking_threads(workers + 64)
             .enable_all()
             .build()
             .map_err(Stopped::Runtime)?;

@@ -374,3 +374,17 @@ fn nobody_forges_a_record_by_what_an_agent_says() {
     it.drover(&["apply"]).expect(0);
     assert!(!it.git(&["log", "--format=%B"]).contains("b@1"), "{}", it.git(&["log", "--format=%B"]));
 }
+
+#[test]
+fn a_limit_on_the_command_line_holds_for_one_run_alone() {
+    let it = repo();
+    let log = it.outside("log");
+    let line = format!("echo in >>{0}; sleep 0.05; echo out >>{0}", log.display());
+    let task = |id: &str| format!("[[task]]\nid = \"{id}\"\ntitle = \"T\"\nrun = {line:?}\n");
+    let it = it.file("drover.toml", CONFIG).file("drover/t.toml", &["a", "b", "c", "d"].map(task).concat()).commit("tasks");
+    it.drover(&["apply", "--workers", "1"]).expect(0);
+    assert_eq!(fs::read_to_string(&log).unwrap(), "in\nout\n".repeat(4), "one at a time");
+    // The record holds what the files say: nothing is left to reconcile.
+    let again = it.drover(&["apply"]).expect(0);
+    assert!(again.out.contains("Nothing to do"), "{}", again.out);
+}
