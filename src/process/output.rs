@@ -8,8 +8,6 @@ use std::path::{Path, PathBuf};
 
 use crate::base::text;
 
-/// The most that [`output`] returns of a stream, in bytes from its end.
-const OUTPUT_LIMIT: u64 = 1024 * 1024;
 /// The most that [`tail`] reads of a stream, in bytes from its end.
 const TAIL_LIMIT: u64 = 64 * 1024;
 
@@ -23,21 +21,21 @@ pub fn err_log(step_dir: &Path) -> PathBuf {
     step_dir.join("err.log")
 }
 
-/// What the command wrote to stdout, and after it what it wrote to stderr: of each the last MiB,
-/// safe to show. Empty where there is nothing to read.
-pub fn output(step_dir: &Path) -> String {
-    join(&end_of(&out_log(step_dir), OUTPUT_LIMIT), &end_of(&err_log(step_dir), OUTPUT_LIMIT))
-}
-
 /// The last `lines` lines of stdout, and after them those of stderr: of each at most 64 KiB,
 /// safe to show.
 pub fn tail(step_dir: &Path, lines: usize) -> String {
-    let last = |path: PathBuf| {
-        let text = end_of(&path, TAIL_LIMIT);
-        let skip = text.lines().count().saturating_sub(lines);
-        text.lines().skip(skip).map(|line| format!("{line}\n")).collect::<String>()
-    };
-    join(&last(out_log(step_dir)), &last(err_log(step_dir)))
+    join(&last_lines(&out_log(step_dir), lines), &stderr_tail(step_dir, lines))
+}
+
+/// The last `lines` lines of stderr alone, likewise.
+pub fn stderr_tail(step_dir: &Path, lines: usize) -> String {
+    last_lines(&err_log(step_dir), lines)
+}
+
+fn last_lines(path: &Path, lines: usize) -> String {
+    let text = end_of(path);
+    let skip = text.lines().count().saturating_sub(lines);
+    text.lines().skip(skip).map(|line| format!("{line}\n")).collect()
 }
 
 fn join(out: &str, err: &str) -> String {
@@ -46,8 +44,8 @@ fn join(out: &str, err: &str) -> String {
 }
 
 /// Agents write what they like: bytes that are no text are replaced, escape sequences taken out.
-fn end_of(path: &Path, limit: u64) -> String {
-    text::block(&String::from_utf8_lossy(&read_end(path, limit).unwrap_or_default()))
+fn end_of(path: &Path) -> String {
+    text::block(&String::from_utf8_lossy(&read_end(path, TAIL_LIMIT).unwrap_or_default()))
 }
 
 fn read_end(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
@@ -72,7 +70,7 @@ mod tests {
         fs::write(out_log(dir.path()), "one\ntwo\nthree").unwrap();
         fs::write(err_log(dir.path()), b"bad \xff\n\x1b[31mred\n").unwrap();
         assert_eq!(tail(dir.path(), 2), "two\nthree\nbad \u{fffd}\n[31mred\n");
-        assert_eq!(output(dir.path()), "one\ntwo\nthree\nbad \u{fffd}\n[31mred\n");
+        assert_eq!(stderr_tail(dir.path(), 1), "[31mred\n");
     }
 
     #[test]

@@ -119,7 +119,7 @@ prompt = "$ echo y >y"
         )
         .commit("tasks");
     let ran = it.drover(&["apply"]).expect(1);
-    assert!(ran.err.contains("the reason is here"), "the output of what failed is shown: {}", ran.err);
+    assert_eq!(ran.err.matches("| the reason is here").count(), 1, "the output of what failed is shown, once: {}", ran.err);
     assert_eq!(it.landed(), ["good"]);
     let statuses = it.statuses();
     assert!(statuses.contains(&("bad".into(), "failed".into())) && statuses.contains(&("after".into(), "blocked".into())), "{statuses:?}");

@@ -36,7 +36,7 @@ fn judge(step: &StepSpec, ended: &Ended, dir: &Path) -> io::Result<Exit> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Box::new(io::empty()),
         Err(e) => return Err(e),
     };
-    Ok(agent::verdict(step, ended, out, &process::tail(dir, TAIL_LINES)))
+    Ok(agent::verdict(step, ended, out, &process::stderr_tail(dir, TAIL_LINES)))
 }
 
 fn launch(world: &World, policy: &Policy, work: &Work, n: usize, step: &StepSpec) -> Result<Launch, Ends> {

@@ -48,15 +48,15 @@ pub(super) struct Attempt {
 pub(super) struct Teller {
     /// Those under way, remembered here because the state may have moved on.
     attempts: BTreeMap<TaskId, Attempt>,
-    /// The last attempt that failed, of each task.
-    pub failed: BTreeMap<TaskId, Aid>,
+    /// Something landed, or may have before a crash: that it reached the target is news.
+    landed: bool,
 }
 
 impl Teller {
     /// What there is to say, if anything.
     pub fn tell(&mut self, state: &State, at: Millis, fact: &Fact, options: &Options) -> Option<Entry> {
         let entry = match fact.task() {
-            None => run(fact),
+            None => self.run(fact),
             Some(task) => {
                 self.remember(state, at, fact, task);
                 let spec = state.tasks.get(task).map(|t| t.spec.as_ref());
@@ -77,9 +77,7 @@ impl Teller {
                 let nth = known.map_or(1, |t| t.failures.saturating_add(1));
                 self.attempts.insert(task.clone(), Attempt { nth, of, started: at });
             }
-            Fact::AttemptFailed { aid, .. } => {
-                self.failed.insert(task.clone(), aid.clone());
-            }
+            Fact::Landed { .. } => self.landed = true,
             _ => {}
         }
     }
@@ -156,24 +154,27 @@ impl Teller {
         }
         entry
     }
-}
 
-fn run(fact: &Fact) -> Option<Entry> {
-    use Level::{Normal, Verbose};
-    Some(match fact {
-        Fact::RunBegan { run, continues: None, .. } => Entry::new(Verbose, Hue::Busy, '*', format!("run {run} begins")),
-        Fact::RunBegan { continues: Some(before), .. } => {
-            Entry::new(Normal, Hue::Busy, '*', format!("goes on where run {before} was cut short"))
-        }
-        Fact::TimeUp => Entry::new(Normal, Hue::Changed, '!', "max_time is over: nothing more is started"),
-        Fact::PolicySet { .. } => Entry::step(Verbose, "project settings taken over"),
-        Fact::LineSynced { tip } => Entry::step(Verbose, format!("starts from {}", tip.short())),
-        Fact::Published { tip } => Entry::new(Normal, Hue::Good, '=', format!("published {}", tip.short())),
-        Fact::PublishHeld { why } => {
-            Entry::new(Normal, Hue::Changed, '!', format!("landed, but waiting for your checkout: {}", one_line(why, MESSAGE)))
-        }
-        _ => return None,
-    })
+    fn run(&mut self, fact: &Fact) -> Option<Entry> {
+        use Level::{Normal, Verbose};
+        self.landed |= matches!(fact, Fact::RunBegan { continues: Some(_), .. });
+        Some(match fact {
+            Fact::RunBegan { run, continues: None, .. } => Entry::new(Verbose, Hue::Busy, '*', format!("run {run} begins")),
+            Fact::RunBegan { continues: Some(before), .. } => {
+                Entry::new(Normal, Hue::Busy, '*', format!("goes on where run {before} was cut short"))
+            }
+            Fact::TimeUp => Entry::new(Normal, Hue::Changed, '!', "max_time is over: nothing more is started"),
+            Fact::PolicySet { .. } => Entry::step(Verbose, "project settings taken over"),
+            Fact::LineSynced { tip } => Entry::step(Verbose, format!("starts from {}", tip.short())),
+            Fact::Published { tip } => {
+                Entry::new(if self.landed { Normal } else { Verbose }, Hue::Good, '=', format!("published {}", tip.short()))
+            }
+            Fact::PublishHeld { why } => {
+                Entry::new(Normal, Hue::Changed, '!', format!("landed, but waiting for your checkout: {}", one_line(why, MESSAGE)))
+            }
+            _ => return None,
+        })
+    }
 }
 
 fn ends_attempt(fact: &Fact) -> bool {

@@ -86,7 +86,6 @@ fn the_account_has_a_line_for_each_transition() {
          1s + billing  claimed, attempt 1 of 1 (claude): The task billing
          1s + schema   claimed, attempt 1 of 3 (claude): The task schema
          1s + docs     claimed, attempt 1 of 3 (claude): The task docs
-         2s = published 3f2a91c
          6s . billing  agent ended and failed
          7s . docs     step 1 of 2 (docs.intro): agent ended
          8s . schema   agent ended
