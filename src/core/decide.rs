@@ -142,7 +142,8 @@ impl Decider<'_> {
                 Some(problem) => self.fail(id, aid, problem.clone()),
                 None if last && snap.unchanged && !spec.allow_empty => {
                     let message = "it ended well but changed nothing; say `allow_empty = true` if that can be right";
-                    self.fail(id, aid, Failure::new(FailureClass::Empty, message));
+                    // Its words often tell why: what it was denied, what was done already.
+                    self.fail(id, aid, Failure { class: FailureClass::Empty, message: message.into(), tail: exit.summary.clone() });
                 }
                 None => self.verified(id, aid, n),
             },

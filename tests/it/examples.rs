@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+use crate::claude::world;
 use crate::fixture::{Fixture, repo};
+use crate::scripted_api::Reply;
 
 /// A repository made of a copy of the directory, as its page tells a reader to do.
 fn copy_of(example: &Path) -> Fixture {
@@ -43,6 +45,55 @@ fn every_example_is_valid_and_those_without_an_account_run_to_completion() {
         it.drover(&["apply"]).expect(0);
         assert!(it.statuses().iter().all(|(_, s)| s == "completed"), "{}: {:?}", example.display(), it.statuses());
     }
+}
+
+#[test]
+fn the_example_for_claude_code_runs_to_completion_with_claude_code() {
+    let module = r#"SIGNS = [(1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"), (40, "XL"),
+         (10, "X"), (9, "IX"), (5, "V"), (4, "IV"), (1, "I")]
+
+
+def to_roman(n):
+    """The Roman numeral of n."""
+    if not 0 < n < 4000:
+        raise ValueError(n)
+    out = ""
+    for value, sign in SIGNS:
+        out, n = out + n // value * sign, n % value
+    return out
+
+
+def from_roman(text):
+    """The integer that text stands for."""
+    if text not in NUMBERS:
+        raise ValueError(text)
+    return NUMBERS[text]
+
+
+NUMBERS = {to_roman(n): n for n in range(1, 4000)}
+"#;
+    let command = r#"import sys
+
+import roman
+
+text = sys.argv[1]
+print(roman.to_roman(int(text)) if text.isdigit() else roman.from_roman(text))
+"#;
+    let script = vec![
+        ("Create `roman.py`", vec![Reply::write_file("roman.py", module), Reply::say("Wrote the module.")]),
+        ("Create `convert.py`", vec![Reply::write_file("convert.py", command), Reply::say("Wrote the command.")]),
+        (
+            "Create `USAGE.md`",
+            vec![Reply::write_file("USAGE.md", "`to_roman(4)` gives IV, `from_roman(\"IV\")` gives 4.\n"), Reply::say("Wrote it up.")],
+        ),
+    ];
+    let Some(world) = world("the example", || copy_of(Path::new("examples/claude-code")), script) else { return };
+    // What its page says of root.
+    let it = world.it.env("IS_SANDBOX", "1");
+    it.drover(&["apply"]).expect(0);
+    assert_eq!(it.landed().len(), 3);
+    assert!(it.statuses().iter().all(|(_, s)| s == "completed"), "{:?}", it.statuses());
+    assert!(it.read("USAGE.md").contains("to_roman"));
 }
 
 fn needs_claude(it: &Fixture) -> bool {

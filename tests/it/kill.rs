@@ -53,7 +53,7 @@ fn whole(it: &Fixture, agent_runs: Option<usize>) {
 }
 
 /// Processes of attempts of this repository.
-fn survivors(it: &Fixture) -> Vec<String> {
+pub fn survivors(it: &Fixture) -> Vec<String> {
     let home = format!("HOME={}", it.home().display());
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -144,7 +144,7 @@ fn worktree_has(it: &Fixture, file: &str) -> bool {
 }
 
 /// The shims of this repository.
-fn shims(it: &Fixture) -> Vec<i32> {
+pub fn shims(it: &Fixture) -> Vec<i32> {
     let state = it.state_dir().display().to_string();
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -191,7 +191,7 @@ fn ctrl_c_drains_then_interrupts_and_the_work_is_taken_up_again() {
 }
 
 /// Reads the program's standard error up to a word.
-fn until_said(child: &mut Child, word: &str) {
+pub fn until_said(child: &mut Child, word: &str) {
     use std::io::Read;
     let mut said = String::new();
     let stderr = child.stderr.as_mut().unwrap();

@@ -5,6 +5,7 @@
 mod agent;
 mod apply;
 mod bad_input;
+mod claude;
 mod examples;
 mod files;
 mod fixture;

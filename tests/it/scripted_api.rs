@@ -25,6 +25,8 @@ pub enum Reply {
     Refuse { status: u16, error: String },
     /// No reply for as long as the server lives.
     Hang,
+    /// The reply, once it is released.
+    Held(Box<Reply>),
 }
 
 impl Reply {
@@ -37,6 +39,9 @@ impl Reply {
     /// Writes a file of the working directory with the agent's own tool.
     pub fn write_file(name: &str, content: &str) -> Self {
         Self::use_tool("Write", json!({ "file_path": format!("{{cwd}}/{name}"), "content": content }))
+    }
+    pub fn held(reply: Reply) -> Self {
+        Reply::Held(Box::new(reply))
     }
     pub fn refuse(status: u16, error: &str) -> Self {
         Reply::Refuse { status, error: error.into() }
@@ -70,6 +75,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     stopped: bool,
+    released: bool,
     requests: Vec<Request>,
 }
 
@@ -101,6 +107,12 @@ impl ScriptedApi {
     /// For `ANTHROPIC_BASE_URL`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Lets go of every reply that is held, and of those to come.
+    pub fn release(&self) {
+        self.shared.state.lock().unwrap().released = true;
+        self.shared.changed.notify_all();
     }
 
     pub fn requests(&self) -> Vec<Request> {
@@ -151,7 +163,17 @@ fn answer(shared: &Shared, stream: &TcpStream) -> std::io::Result<()> {
     if !post {
         return refuse(stream, 404, "not_found_error");
     }
-    match choose(shared, &body, session) {
+    let reply = choose(shared, &body, session);
+    perform(shared, stream, &body, reply)
+}
+
+fn perform(shared: &Shared, stream: &TcpStream, body: &Value, reply: Option<Reply>) -> std::io::Result<()> {
+    match reply {
+        Some(Reply::Held(reply)) => {
+            let state = shared.state.lock().unwrap();
+            let stopped = shared.changed.wait_while(state, |s| !s.released && !s.stopped).unwrap().stopped;
+            if stopped { Ok(()) } else { perform(shared, stream, body, Some(*reply)) }
+        }
         Some(Reply::Refuse { status, error }) => refuse(stream, status, &error),
         Some(Reply::Hang) => {
             let state = shared.state.lock().unwrap();
@@ -160,12 +182,12 @@ fn answer(shared: &Shared, stream: &TcpStream) -> std::io::Result<()> {
         }
         Some(Reply::Say(words)) => {
             let delta = json!({ "type": "text_delta", "text": words });
-            send(stream, &body, json!({ "type": "text", "text": "" }), delta, "end_turn")
+            send(stream, body, json!({ "type": "text", "text": "" }), delta, "end_turn")
         }
         Some(Reply::Use { tool, input }) => {
-            let input = input.to_string().replace("{cwd}", &working_directory(&body));
-            let start = json!({ "type": "tool_use", "id": format!("toolu_{}", turns(&body).len()), "name": tool, "input": {} });
-            send(stream, &body, start, json!({ "type": "input_json_delta", "partial_json": input }), "tool_use")
+            let input = input.to_string().replace("{cwd}", &working_directory(body));
+            let start = json!({ "type": "tool_use", "id": format!("toolu_{}", turns(body).len()), "name": tool, "input": {} });
+            send(stream, body, start, json!({ "type": "input_json_delta", "partial_json": input }), "tool_use")
         }
         None => refuse(stream, 400, "no_script_for_this_prompt"),
     }
