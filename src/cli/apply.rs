@@ -35,6 +35,8 @@ struct Open {
     lock: ActiveLock,
     store: Box<dyn Store>,
     state: State,
+    /// The attempts that the records of all targets know of.
+    known: BTreeSet<Aid>,
 }
 
 pub fn apply(global: &Global, terminal: &Terminal, args: &ApplyArgs) -> CliResult {
@@ -107,7 +109,11 @@ fn open(repo: &Repo, target: &str) -> Result<Open, Failure> {
     })?;
     let mut store: Box<dyn Store> = Box::new(RedbStore::open(&dir)?);
     let state = store.load(target)?;
-    Ok(Open { lock, store, state })
+    let mut known = state.standing();
+    for other in store.targets()?.iter().filter(|t| *t != target) {
+        known.extend(store.load(other)?.standing());
+    }
+    Ok(Open { lock, store, state, known })
 }
 
 /// The record with what was recalled in it, for planning.
@@ -222,6 +228,7 @@ fn run_session(start: Start<'_>) -> CliResult {
         inherited: environment,
         lock: open.lock,
         store: open.store,
+        known: open.known,
         state: open.state,
         first,
     };

@@ -334,6 +334,11 @@ impl State {
         self.index.active().filter_map(|id| self.tasks.get(id)).filter_map(|t| t.attempt().map(|a| (t, a)))
     }
 
+    /// The attempts whose worktrees may stand.
+    pub fn standing(&self) -> BTreeSet<Aid> {
+        self.active().map(|(_, a)| a.aid.clone()).chain(self.head.garbage.iter().cloned()).collect()
+    }
+
     /// The newest attempt at a task.
     pub fn last_aid(&self, id: &TaskId) -> Option<&Aid> {
         self.tasks.get(id)?.last_aid.as_ref()

@@ -1,5 +1,6 @@
 //! One run from its first input to its end: the driver, the effects and the runtime put together.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -7,6 +8,8 @@ use std::sync::mpsc::{Sender, channel};
 use super::driver::{Driver, Message, Stopped};
 use super::effects::{RealEffects, Running, World};
 use super::machine::Machine;
+use super::steps;
+use crate::base::Aid;
 use crate::core::{Input, State};
 use crate::git::Repo;
 use crate::report::Reporter;
@@ -24,6 +27,8 @@ pub struct Session {
     pub inherited: Vec<(String, String)>,
     pub lock: ActiveLock,
     pub store: Box<dyn Store>,
+    /// The attempts that any target's record knows of: their worktrees are not touched at the start.
+    pub known: BTreeSet<Aid>,
     /// As the store holds it.
     pub state: State,
     /// What the run begins with: the reconcile, if there is one, and the run itself.
@@ -71,6 +76,7 @@ impl Session {
             running: Running::default(),
             lock: self.lock,
         };
+        steps::clear_orphans(&world, &self.known);
         let mut effects = RealEffects { world: Arc::new(world), runtime: runtime.handle().clone(), outbox: outbox.clone() };
         runtime.block_on(async { control(Handle(outbox.clone())) });
         let driver = Driver { machine: Machine::new(self.state), target: self.target, inbox, outbox, effects: &mut effects, reporter };

@@ -28,7 +28,7 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn targets(&self) -> MutexGuard<'_, BTreeMap<String, Contents>> {
+    fn locked(&self) -> MutexGuard<'_, BTreeMap<String, Contents>> {
         // Nothing panics between two halves of a change.
         self.targets.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -43,15 +43,19 @@ impl Contents {
 }
 
 impl Store for MemoryStore {
+    fn targets(&self) -> Result<Vec<String>, StoreError> {
+        Ok(self.locked().keys().cloned().collect())
+    }
+
     fn load(&mut self, target: &str) -> Result<State, StoreError> {
-        let targets = self.targets();
+        let targets = self.locked();
         let Some(found) = targets.get(target) else { return Ok(State::default()) };
         let rows = found.rows.iter().map(|(id, task)| (id.clone(), task.clone())).collect();
         assemble(found.head.clone(), rows, |seq| found.record(seq))
     }
 
     fn commit(&mut self, target: &str, batch: &Batch) -> Result<(), StoreError> {
-        let mut targets = self.targets();
+        let mut targets = self.locked();
         let contents = targets.entry(target.to_owned()).or_default();
         let last = contents.journal.len() as u64;
         batch.check_order(target, last)?;
@@ -68,7 +72,7 @@ impl Store for MemoryStore {
     }
 
     fn history(&self, target: &str, after: u64, limit: usize) -> Result<Vec<Record>, StoreError> {
-        let targets = self.targets();
+        let targets = self.locked();
         let journal = targets.get(target).map(|c| c.journal.as_slice()).unwrap_or_default();
         let skip = usize::try_from(after).unwrap_or(usize::MAX);
         Ok(journal.iter().skip(skip).take(limit).cloned().collect())

@@ -59,6 +59,9 @@ pub struct Record {
 
 /// Where facts are kept. One writer; everything is keyed by the target branch.
 pub trait Store: Send {
+    /// The targets that were ever written, in the order of their names.
+    fn targets(&self) -> Result<Vec<String>, StoreError>;
+
     /// The state of a target as of its last commit; an empty one for a target never seen.
     fn load(&mut self, target: &str) -> Result<State, StoreError>;
 

@@ -204,3 +204,32 @@ pub fn until_said(child: &mut Child, word: &str) {
     let mut rest = child.stderr.take().unwrap();
     std::thread::spawn(move || std::io::copy(&mut rest, &mut std::io::sink()));
 }
+
+#[test]
+fn with_the_store_deleted_under_a_running_agent_nothing_is_lost_and_nothing_lands_twice() {
+    let it = repo();
+    let (ran, gate) = (it.outside("ran"), it.outside("gate"));
+    let script =
+        format!("$ echo ran >>{0}; echo half >half; while [ ! -e {1} ]; do sleep 0.02; done; echo x >x", ran.display(), gate.display());
+    let it = it
+        .file("drover.toml", CONFIG)
+        .file("drover/t.toml", &format!("[[task]]\nid = \"first\"\ntitle = \"F\"\nrun = \"echo 1 >>one\"\n[[task]]\nid = \"t\"\ntitle = \"T\"\nprompt = {script:?}\ndepends_on = [\"first\"]\n"))
+        .commit("tasks");
+    let mut child = start(&it, "apply");
+    until("the agent has written", || worktree_has(&it, "half"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::remove_file(it.state_dir().join("store.redb")).unwrap();
+    let mut child = start(&it, "apply");
+    until("the agent runs anew", || fs::read_to_string(&ran).unwrap().lines().count() == 2);
+    assert_eq!(shims(&it).len(), 1, "the agent that no record knows of was ended");
+    fs::write(&gate, "").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(it.landed(), ["first", "t"]);
+    assert_eq!(it.read("one"), "1\n", "what had landed was found in history");
+    assert_eq!(it.git(&["worktree", "list"]).lines().count(), 1);
+    let kept = it.git(&["for-each-ref", "--format=%(refname)", "refs/drover/attempts/"]);
+    let halves =
+        kept.lines().filter(|r| it.command("git").args(["cat-file", "-e", &format!("{r}:half")]).status().unwrap().success()).count();
+    assert!(halves >= 2, "the work of the first is kept too: {kept}");
+}

@@ -8,6 +8,8 @@ mod line;
 mod prepare;
 mod verify;
 
+pub use prepare::clear_orphans;
+
 use super::effects::World;
 use super::machine::{Job, Work};
 use crate::core::{Answer, Command, Failure, FailureClass, Input};

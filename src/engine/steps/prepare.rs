@@ -1,5 +1,6 @@
 //! Building an attempt's worktree, and taking it away again.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -71,19 +72,44 @@ pub fn clean(world: &World, aid: &Aid) -> Input {
     Input::Cleaned { aid: aid.clone() }
 }
 
-/// Keeps the files of an agent step that ended without a snapshot.
+/// Keeps the files of an agent step that ended without a snapshot. An error where that cannot
+/// be told: then the files may be all there is of the work.
 fn salvage(world: &World, aid: &Aid, worktree: &Worktree) -> Result<(), Ends> {
     let dir = world.attempt_dir(aid);
+    if !worktree.path().exists() {
+        return Ok(());
+    }
+    if !dir.exists() {
+        return Err(Ends::Trouble("the records of the attempt are gone, so its files may be all there is of its work".into()));
+    }
     let steps = (0..).take_while(|n| dir.join(format!("agent-{n}")).exists()).count();
+    // Before an agent was started there is no work.
     let Some(last) = steps.checked_sub(1) else { return Ok(()) };
     let keep = keep_ref(aid, last);
-    let base = fs::read_to_string(dir.join(BASE)).ok().and_then(|text| Oid::parse(text.trim()));
-    let (Some(base), true) = (base, worktree.path().exists()) else { return Ok(()) };
-    if world.repo.tip(&keep)?.is_none() {
-        let message = git::message("Unfinished work of an attempt", "", "");
-        world.repo.snapshot(worktree, &base, &base, &message, Millis(0), &keep)?;
+    if world.repo.tip(&keep)?.is_some() {
+        return Ok(());
     }
+    let base = fs::read_to_string(dir.join(BASE)).ok().and_then(|text| Oid::parse(text.trim()));
+    let base = base.ok_or_else(|| Ends::Trouble("its base is not recorded".into()))?;
+    let message = git::message("Unfinished work of an attempt", "", "");
+    world.repo.snapshot(worktree, &base, &base, &message, Millis(0), &keep)?;
     Ok(())
+}
+
+/// Ends and clears attempts that no record knows of: the store was lost under them. Their work
+/// is kept as that of any attempt; the task it was for starts anew.
+pub fn clear_orphans(world: &World, known: &BTreeSet<Aid>) {
+    let names = world.repo.worktree_names(&world.worktrees).unwrap_or_else(|error| {
+        tracing::warn!("worktrees left over from lost records could not be looked for: {error}");
+        Vec::new()
+    });
+    for aid in names.iter().filter_map(|name| Aid::parse(name).ok()).filter(|aid| !known.contains(aid)) {
+        tracing::warn!(
+            "attempt {aid} is not in the record: what runs of it is ended, its work kept below {}",
+            Repo::attempt_ref(aid.as_str())
+        );
+        clean(world, &aid);
+    }
 }
 
 /// The ref that anchors what step `n` of an attempt left.

@@ -74,6 +74,11 @@ pub fn check(transaction: &ReadTransaction) -> Result<(), Trouble> {
     }
 }
 
+pub fn read_targets(transaction: &ReadTransaction) -> Result<Vec<String>, Trouble> {
+    let table = transaction.open_table(TARGETS)?;
+    table.iter()?.map(|entry| Ok(entry?.0.value().to_owned())).collect()
+}
+
 /// `None` for a target never seen.
 pub fn read_state(transaction: &ReadTransaction, target: &str) -> Result<Option<State>, Trouble> {
     let Some(number) = number_of(transaction, target)? else { return Ok(None) };

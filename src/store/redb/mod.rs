@@ -53,6 +53,10 @@ impl RedbStore {
 }
 
 impl Store for RedbStore {
+    fn targets(&self) -> Result<Vec<String>, StoreError> {
+        guard(&self.path, || layout::read_targets(&self.db.begin_read()?))
+    }
+
     fn load(&mut self, target: &str) -> Result<State, StoreError> {
         let found = guard(&self.path, || layout::read_state(&self.db.begin_read()?, target))?;
         Ok(found.unwrap_or_default())
