@@ -51,6 +51,10 @@ pub fn land(world: &World, work: &Work) -> StepResult {
         let message = format!("the merge {} is not the one that was verified", new.short());
         return Err(Ends::Broken(Failure::new(FailureClass::Bug, message)));
     }
+    // Whoever deleted the state directory may have started another Drover since.
+    if !world.lock.still_ours() {
+        return Err(Ends::Trouble("the state directory was replaced".into()));
+    }
     match world.repo.land(&world.target, old, new)? {
         true => Ok(Answer::Landed { commit: new.clone(), tip: new.clone() }),
         false => Ok(Answer::LostRace),
