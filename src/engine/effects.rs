@@ -19,6 +19,9 @@ use crate::git::{GitError, Repo, Worktree};
 use crate::process;
 use crate::store::lock::ActiveLock;
 
+/// The file of an attempt's directory that says below which directory its worktree stands.
+pub const ROOT: &str = "root";
+
 /// Everything an effect may touch. Shared by all of them; holds no state of the run.
 pub struct World {
     pub repo: Repo,
@@ -38,9 +41,12 @@ impl World {
     pub fn attempt_dir(&self, aid: &Aid) -> PathBuf {
         self.state_dir.join("attempts").join(aid.as_str())
     }
-    /// The worktree of an attempt, whether it stands or not.
+    /// The worktree of an attempt, whether it stands or not: where the attempt was prepared,
+    /// even if the settings or the home directory say otherwise today.
     pub fn worktree(&self, aid: &Aid) -> Result<Worktree, GitError> {
-        Worktree::new(&self.worktrees, aid.as_str())
+        let recorded = std::fs::read_to_string(self.attempt_dir(aid).join(ROOT)).ok();
+        let root = recorded.map_or_else(|| self.worktrees.clone(), PathBuf::from);
+        Worktree::new(&root, aid.as_str())
     }
     pub fn line_tip(&self) -> Result<Oid, GitError> {
         let line = Repo::line_ref(&self.target);

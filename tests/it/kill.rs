@@ -233,3 +233,24 @@ fn with_the_store_deleted_under_a_running_agent_nothing_is_lost_and_nothing_land
         kept.lines().filter(|r| it.command("git").args(["cat-file", "-e", &format!("{r}:half")]).status().unwrap().success()).count();
     assert!(halves >= 2, "the work of the first is kept too: {kept}");
 }
+
+#[test]
+fn an_attempt_is_taken_up_where_it_stands_though_worktrees_are_to_be_elsewhere_now() {
+    let it = repo();
+    let (ran, gate) = (it.outside("ran"), it.outside("gate"));
+    let script = format!("$ echo ran >>{}; while [ ! -e {} ]; do sleep 0.02; done; echo x >x", ran.display(), gate.display());
+    let it = it
+        .file("drover.toml", CONFIG)
+        .file("drover/t.toml", &format!("[[task]]\nid = \"t\"\ntitle = \"T\"\nprompt = {script:?}\n"))
+        .commit("tasks");
+    let mut child = start(&it, "apply");
+    until("the agent runs", || ran.exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    it.write("drover.toml", &format!("{CONFIG}\n[worktree]\ndir = \"../elsewhere\"\n"));
+    fs::write(&gate, "").unwrap();
+    it.drover(&["apply"]).expect(0);
+    assert_eq!(fs::read_to_string(&ran).unwrap(), "ran\n", "not run again");
+    assert_eq!(it.landed(), ["t"]);
+    assert_eq!(it.git(&["worktree", "list"]).lines().count(), 1);
+}

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::{Ends, StepResult, verify};
 use crate::base::{Aid, Millis, Oid};
 use crate::core::{Answer, Failure, FailureClass, Input, Step};
-use crate::engine::effects::World;
+use crate::engine::effects::{ROOT, World};
 use crate::engine::machine::Work;
 use crate::git::{self, Repo, Worktree};
 use crate::model::{Policy, Workspace};
@@ -34,8 +35,9 @@ pub fn prepare(world: &World, policy: &Policy, work: &Work) -> StepResult {
             return Err(Ends::Broken(Failure::new(FailureClass::Bug, message)));
         }
     }
-    // Read again by `clean`, which knows no more than the attempt's id.
+    // Read again by whoever knows no more than the attempt's id.
     fs::write(dir.join(BASE), attempt.base.as_str())?;
+    fs::write(dir.join(ROOT), world.worktrees.as_os_str().as_bytes())?;
     let worktree = world.worktree(&attempt.aid)?;
     world.repo.add_worktree(&worktree, &attempt.base, attempt.restore.as_ref())?;
     if !policy.worktree.include.is_empty() {
