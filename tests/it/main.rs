@@ -6,6 +6,7 @@ mod agent;
 mod apply;
 mod bad_input;
 mod claude;
+mod docs;
 mod examples;
 mod files;
 mod fixture;
