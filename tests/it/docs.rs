@@ -294,6 +294,29 @@ fn with_format_json_every_verb_prints_one_document_with_a_version() {
     assert_eq!(document["format_version"], "1.0", "{document}");
 }
 
+/// A line of the demo without what differs from run to run: times, names of commits, the graph.
+fn unvarying(line: &str) -> String {
+    let varies = |w: &str| {
+        let hex = w.len() == 7 && w.chars().all(|c| c.is_ascii_hexdigit());
+        let time =
+            w.trim_end_matches(&[':', '.', ',']).strip_suffix(['s', 'm']).is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit()));
+        hex || time || w.chars().all(|c| "*|/\\".contains(c))
+    };
+    line.split_whitespace().filter(|w| !varies(w)).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn the_readme_shows_nothing_that_the_demo_does_not_print() {
+    let text = page("README.md");
+    let shown = text.split("\n```\n").find(|block| block.starts_with("A repository with")).expect("the demo's output");
+    let it = repo();
+    let ran = it.drover(&["demo", it.outside("demo").to_str().unwrap()]).expect(0);
+    let printed: BTreeSet<String> = ran.err.lines().chain(ran.out.lines()).map(unvarying).collect();
+    for line in shown.lines().filter(|l| *l != "…") {
+        assert!(printed.contains(&unvarying(line)), "{line}\nis not in\n{}\n{}", ran.err, ran.out);
+    }
+}
+
 #[test]
 fn the_readmes_example_is_a_project_that_plans() {
     let text = page("README.md");
