@@ -70,7 +70,12 @@ pub fn sync(global: &Global, terminal: &Terminal, args: &SyncArgs) -> CliResult 
     if !facts.is_empty() {
         open.store.commit(&target, &batch(&open.state, at, facts))?;
     }
-    terminal.out(&synced(&plan));
+    if terminal.json {
+        let (changes, settings) = (plan.changes.len(), plan.policy_changed);
+        terminal.json(&serde_json::json!({ "format_version": "1.0", "recorded_changes": changes, "recorded_settings": settings }));
+    } else {
+        terminal.out(&synced(&plan));
+    }
     Ok(Exit::Done)
 }
 

@@ -36,7 +36,7 @@ pub struct Global {
     /// Say less: only failures and the summary
     #[arg(short, long, global = true, action = ArgAction::SetTrue, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Say more; twice for every command that is run
+    /// Say more; twice for every call of git
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
 }

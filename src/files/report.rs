@@ -96,6 +96,7 @@ impl Report {
     pub fn json(&self) -> Value {
         let diagnostics: Vec<Value> = self.diagnostics.iter().map(|d| self.json_of(d)).collect();
         json!({
+            "format_version": "1.0",
             "errors": self.errors(),
             "warnings": self.warnings(),
             "not_shown": self.dropped,

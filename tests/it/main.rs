@@ -7,6 +7,7 @@ mod apply;
 mod bad_input;
 mod claude;
 mod core;
+mod docs;
 mod examples;
 mod files;
 mod fixture;
