@@ -46,13 +46,15 @@ impl Config {
             names.check_groups(defaults, findings);
         }
         let name = project.and_then(|p| p.string("name")).unwrap_or_else(|| fallback.to_owned());
+        let defaults = defaults.map(|d| Layer::read(&d)).unwrap_or_default().over(&Layer::built_in());
+        let policy = policy(row, name, &defaults);
         Self {
             target: project.and_then(|p| p.string("target")),
             tasks: project.and_then(|p| p.strings("tasks")).unwrap_or_else(|| TASKS.iter().map(|t| (*t).to_owned()).collect()),
             tasks_at: project.and_then(|p| p.place("tasks")).unwrap_or(row.at),
-            policy: policy(row, name),
+            policy,
             agents,
-            defaults: defaults.map(|d| Layer::read(&d)).unwrap_or_default().over(&Layer::built_in()),
+            defaults,
             names,
         }
     }
@@ -63,7 +65,7 @@ impl Config {
     }
 }
 
-fn policy(row: &Row<'_>, name: String) -> Policy {
+fn policy(row: &Row<'_>, name: String, defaults: &Layer) -> Policy {
     let built_in = Policy { project: name, ..Policy::default() };
     let run = row.table("run");
     Policy {
@@ -76,6 +78,8 @@ fn policy(row: &Row<'_>, name: String) -> Policy {
         agents: row.named("agents").into_iter().filter_map(|(name, a)| Some((name.to_owned(), a.number("max_parallel")?))).collect(),
         merge: merge(row.table("merge"), built_in.merge),
         worktree: worktree(row.table("worktree"), built_in.worktree),
+        env: defaults.env.clone(),
+        env_pass: defaults.env_pass.clone().unwrap_or_default(),
         project: built_in.project,
     }
 }

@@ -30,6 +30,9 @@ pub struct Policy {
     pub agents: BTreeMap<String, u32>,
     pub merge: MergePolicy,
     pub worktree: WorktreePolicy,
+    /// As in `Spec`, for what is run for no task: `[defaults] env` and `env_pass`.
+    pub env: BTreeMap<String, String>,
+    pub env_pass: Vec<String>,
 }
 
 /// A duration in milliseconds.
@@ -74,6 +77,8 @@ impl Default for Policy {
             agents: BTreeMap::new(),
             merge: MergePolicy { verify: Vec::new(), on_conflict: OnConflict::Retry },
             worktree: WorktreePolicy { dir: String::new(), setup: Vec::new(), include: ".worktreeinclude".into() },
+            env: BTreeMap::new(),
+            env_pass: Vec::new(),
         }
     }
 }

@@ -18,5 +18,6 @@ mod report;
 mod scripted_api;
 mod sim;
 mod store;
+mod sync;
 #[path = "../tidy.rs"]
 mod tidy;

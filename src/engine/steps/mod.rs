@@ -6,6 +6,7 @@ mod commit;
 mod land;
 mod line;
 mod prepare;
+mod sync;
 mod verify;
 
 pub use prepare::clear_orphans;
@@ -50,7 +51,7 @@ pub type StepResult = Result<Answer, Ends>;
 pub fn perform(world: &World, job: &Job) -> Vec<Input> {
     match (&job.command, &job.work) {
         (Command::SyncLine, _) => line::sync(world),
-        (Command::Publish, _) => line::publish(world),
+        (Command::Publish, _) => line::publish(world, &job.policy),
         (Command::Clean { aid }, _) => vec![prepare::clean(world, aid)],
         (Command::WakeAt { .. }, _) => vec![Input::Tick],
         (_, None) => Vec::new(),

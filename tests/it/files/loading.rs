@@ -20,7 +20,9 @@ fn spec(project: &drover::files::Project, id: &str) -> Spec {
 fn a_project_that_says_nothing_gets_the_documented_defaults() {
     let project = fixture("good/minimal").project.unwrap();
     assert_eq!(project.name, "minimal");
-    assert_eq!(project.policy, Policy { project: "minimal".into(), ..Policy::default() });
+    let env_pass = spec(&project, "a").env_pass;
+    assert!(env_pass.contains(&"PATH".to_owned()));
+    assert_eq!(project.policy, Policy { project: "minimal".into(), env_pass, ..Policy::default() });
     assert_eq!((project.target.as_deref(), project.files), (None, 1));
     assert_eq!(project.agents["claude"].kind, AgentKind::ClaudeCode);
     let task = spec(&project, "a");
