@@ -134,7 +134,8 @@ fn reconciled(project: &Project, policy: &Policy, state: &State, selection: &Sel
         "--allow-reruns" => args.allow_reruns,
         _ => false,
     };
-    let refused: Vec<&str> = plan.guards.iter().filter(|g| !allowed(g.flag)).map(|g| g.message.as_str()).collect();
+    let refused = plan.guards.iter().filter(|g| !allowed(g.flag));
+    let refused: Vec<String> = refused.map(|g| format!("{}\n  If that is meant, say {}.", g.message, g.flag)).collect();
     if !refused.is_empty() {
         return Err(Failure::new(Exit::Refused, refused.join("\n")));
     }

@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use output::{err_log, out_log, output, tail};
+pub use output::{err_log, err_tail, out_log, output, tail};
 pub use run::{interrupt, probe, run, set_program};
 pub use shim::shim_main;
 pub use tree::sweep;

@@ -32,12 +32,18 @@ pub fn output(step_dir: &Path) -> String {
 /// The last `lines` lines of stdout, and after them those of stderr: of each at most 64 KiB,
 /// safe to show.
 pub fn tail(step_dir: &Path, lines: usize) -> String {
-    let last = |path: PathBuf| {
-        let text = end_of(&path, TAIL_LIMIT);
-        let skip = text.lines().count().saturating_sub(lines);
-        text.lines().skip(skip).map(|line| format!("{line}\n")).collect::<String>()
-    };
-    join(&last(out_log(step_dir)), &last(err_log(step_dir)))
+    join(&last(&out_log(step_dir), lines), &err_tail(step_dir, lines))
+}
+
+/// The last `lines` lines of stderr alone: at most 64 KiB, safe to show.
+pub fn err_tail(step_dir: &Path, lines: usize) -> String {
+    last(&err_log(step_dir), lines)
+}
+
+fn last(path: &Path, lines: usize) -> String {
+    let text = end_of(path, TAIL_LIMIT);
+    let skip = text.lines().count().saturating_sub(lines);
+    text.lines().skip(skip).map(|line| format!("{line}\n")).collect()
 }
 
 fn join(out: &str, err: &str) -> String {
@@ -72,6 +78,7 @@ mod tests {
         fs::write(out_log(dir.path()), "one\ntwo\nthree").unwrap();
         fs::write(err_log(dir.path()), b"bad \xff\n\x1b[31mred\n").unwrap();
         assert_eq!(tail(dir.path(), 2), "two\nthree\nbad \u{fffd}\n[31mred\n");
+        assert_eq!(err_tail(dir.path(), 1), "[31mred\n");
         assert_eq!(output(dir.path()), "one\ntwo\nthree\nbad \u{fffd}\n[31mred\n");
     }
 

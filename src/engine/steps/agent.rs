@@ -36,7 +36,8 @@ fn judge(step: &StepSpec, ended: &Ended, dir: &Path) -> io::Result<Exit> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Box::new(io::empty()),
         Err(e) => return Err(e),
     };
-    Ok(agent::verdict(step, &end(ended), out, &process::tail(dir, TAIL_LINES)))
+    // What stands on standard output is for the verdict to read.
+    Ok(agent::verdict(step, &end(ended), out, &process::err_tail(dir, TAIL_LINES)))
 }
 
 fn end(ended: &Ended) -> End {
