@@ -134,6 +134,31 @@ prompt = "$ echo y >y"
 }
 
 #[test]
+fn what_a_failed_command_printed_is_shown_once() {
+    let it = repo()
+        .file("drover.toml", CONFIG)
+        .file(
+            "drover/t.toml",
+            "[[task]]\nid = \"t\"\ntitle = \"T\"\nretry = { max_attempts = 1 }\nrun = \"echo to out; echo to err >&2; exit 1\"\n",
+        )
+        .commit("tasks");
+    let ran = it.drover(&["apply"]).expect(1);
+    assert_eq!((ran.err.matches("to out").count(), ran.err.matches("to err").count()), (1, 1), "{}", ran.err);
+}
+
+#[test]
+fn a_large_change_is_refused_and_the_flag_that_allows_it_is_named() {
+    let task = |id: &str| format!("[[task]]\nid = \"{id}\"\ntitle = \"T\"\nrun = \"echo 1 >{id}\"\n");
+    let it = repo().file("drover.toml", CONFIG).file("drover/t.toml", &format!("{}{}", task("a"), task("b"))).commit("tasks");
+    it.drover(&["apply"]).expect(0);
+    it.write("drover/t.toml", &it.read("drover/t.toml").replace("echo 1", "echo 2"));
+    let ran = it.drover(&["apply"]).expect(3);
+    assert!(ran.err.contains("--allow-reruns"), "{}", ran.err);
+    it.drover(&["apply", "--allow-reruns"]).expect(0);
+    assert_eq!(it.read("a"), "2\n");
+}
+
+#[test]
 fn sub_tasks_run_in_order_in_one_worktree_and_land_as_one() {
     let it = repo()
         .file("drover.toml", CONFIG)

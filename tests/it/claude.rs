@@ -188,6 +188,7 @@ fn a_key_that_the_api_refuses_fails_each_attempt_and_the_failure_says_what_to_do
     let ran = world.it.drover(&["apply"]).expect(1);
     assert!(ran.err.contains("API Error: 401") && ran.err.contains("attempt 2 of 2"), "{}", ran.err);
     assert_eq!(all(&ran).matches("set ANTHROPIC_API_KEY").count(), 3, "at each attempt and in the summary:\n{}", all(&ran));
+    assert!(!all(&ran).contains("\"type\":"), "its words are shown, and not the stream that they came in:\n{}", all(&ran));
     assert_eq!(world.conversations().len(), 2, "a new conversation for each attempt");
     assert_eq!(world.it.statuses(), [("t".into(), "failed".into())]);
     world.leaves_nothing_behind();
