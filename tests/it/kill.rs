@@ -167,9 +167,6 @@ fn ctrl_c_drains_then_interrupts_and_the_work_is_taken_up_again() {
         .file("drover.toml", &CONFIG.replace("workers = 4", "workers = 1"))
         .file("drover/t.toml", &format!("{}{}", task("a"), task("b")))
         .commit("tasks");
-    let signal = |child: &Child, signal| {
-        rustix::process::kill_process(rustix::process::Pid::from_raw(child.id() as i32).unwrap(), signal).unwrap();
-    };
     // Drain: the running one finishes, the other is not begun.
     let mut child = it.spawn(&["apply"]);
     until("the agent runs", || ran.exists());
@@ -190,7 +187,7 @@ fn ctrl_c_drains_then_interrupts_and_the_work_is_taken_up_again() {
     assert_eq!(it.landed(), ["a", "b"]);
 }
 
-/// Reads the program's standard error up to a word.
+/// Reads the program's standard error up to a word. What little it says after that fits the pipe.
 pub fn until_said(child: &mut Child, word: &str) {
     use std::io::Read;
     let mut said = String::new();
@@ -200,9 +197,33 @@ pub fn until_said(child: &mut Child, word: &str) {
         assert_eq!(stderr.read(&mut byte).unwrap(), 1, "it ended after saying: {said}");
         said.push(char::from(byte[0]));
     }
-    // What else it says must not block it.
-    let mut rest = child.stderr.take().unwrap();
-    std::thread::spawn(move || std::io::copy(&mut rest, &mut std::io::sink()));
+}
+
+fn signal(child: &Child, signal: rustix::process::Signal) {
+    rustix::process::kill_process(rustix::process::Pid::from_raw(child.id() as i32).unwrap(), signal).unwrap();
+}
+
+#[test]
+fn a_third_ctrl_c_leaves_at_once_and_the_next_start_goes_on() {
+    let it = repo();
+    let (ran, gate) = (it.outside("ran"), it.outside("gate"));
+    let script = format!("$ trap '' TERM; echo ran >>{}; while [ ! -e {} ]; do sleep 0.02; done; echo x >x", ran.display(), gate.display());
+    let it = it
+        .file("drover.toml", &CONFIG.replace("\"1s\"", "\"1h\""))
+        .file("drover/t.toml", &format!("[[task]]\nid = \"t\"\ntitle = \"T\"\nprompt = {script:?}\n"))
+        .commit("tasks");
+    let mut child = it.spawn(&["apply"]);
+    until("the agent runs", || ran.exists());
+    for word in ["draining", "interrupting", "leaving"] {
+        signal(&child, rustix::process::Signal::INT);
+        until_said(&mut child, word);
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(shims(&it).len(), 1, "what runs goes on");
+    fs::write(&gate, "").unwrap();
+    it.drover(&["resume"]).expect(0);
+    assert_eq!(it.landed(), ["t"]);
+    assert!(survivors(&it).is_empty(), "{:?}", survivors(&it));
 }
 
 #[test]
