@@ -299,7 +299,7 @@ fn unvarying(line: &str) -> String {
     let varies = |w: &str| {
         let hex = w.len() == 7 && w.chars().all(|c| c.is_ascii_hexdigit());
         let time =
-            w.trim_end_matches(&[':', '.', ',']).strip_suffix(['s', 'm']).is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit()));
+            w.trim_end_matches([':', '.', ',']).strip_suffix(['s', 'm']).is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit()));
         hex || time || w.chars().all(|c| "*|/\\".contains(c))
     };
     line.split_whitespace().filter(|w| !varies(w)).collect::<Vec<_>>().join(" ")

@@ -169,7 +169,7 @@ fn a_dead_lock_is_removed_and_a_living_one_is_trouble() {
         assert!(error.is_trouble(), "{error}");
         assert!(line.exists() && !packed.exists(), "each for itself");
     }
-    assert_eq!(repo.clear_stale_locks("main").unwrap(), [line.clone()]);
+    assert_eq!(repo.clear_stale_locks("main").unwrap(), std::slice::from_ref(&line));
     assert_eq!(repo.sync_line("main").unwrap(), LineState::Tip(one.clone()));
 
     // One that appears meanwhile in Drover's own namespace is seen to when it is met.
