@@ -4,7 +4,7 @@ use super::invoke::Context;
 use crate::base::TaskId;
 use crate::base::text::{block, one_line};
 use crate::core::{Failure, FailureClass};
-use crate::model::{Action, Spec, StepSpec};
+use crate::model::{Action, Spec, StepSpec, Workspace};
 
 /// The most of a failure's message, in characters, and of the output that shows it, in bytes.
 const MAX_MESSAGE: usize = 2000;
@@ -130,13 +130,21 @@ fn checked<'a>(task: &'a Spec, step: &StepSpec) -> Vec<&'a str> {
 }
 
 fn rules(cx: &Context) -> Option<String> {
+    let (place, fate, end) = match cx.task.workspace {
+        Workspace::Worktree => (
+            "a git worktree made for this task. Other agents work beside you, each in its own.",
+            "it is checked, committed and landed for you.",
+            ": it becomes the body of the commit message.",
+        ),
+        Workspace::Checkout => ("the user's own checkout. Others may be at work in it.", "it stays there as it is.", "."),
+    };
     Some(format!(
         "# Rules\n\n\
-         - Work only in {}, your working directory: a git worktree made for this task. Other agents work beside you, each in its own.\n\
-         - Do not commit, and do not switch, create or push branches. Leave your work in the files: it is checked, committed and landed for you.\n\
+         - Work only in {}, your working directory: {place}\n\
+         - Do not commit, and do not switch, create or push branches. Leave your work in the files: {fate}\n\
          - Nobody can answer questions. Decide yourself, and finish the task as far as it is stated, no further.\n\
          - Leave no program running in the background.\n\
-         - End with a short summary of what you changed and why: it becomes the body of the commit message.",
+         - End with a short summary of what you changed and why{end}",
         cx.worktree
     ))
 }

@@ -30,6 +30,14 @@ fn a_first_attempt_is_told_the_task_and_the_rules() {
 }
 
 #[test]
+fn in_the_checkout_nothing_is_promised_that_does_not_happen_there() {
+    let task = drover::model::Spec { workspace: drover::model::Workspace::Checkout, ..task("Sum up.", claude()) };
+    let text = prompt(&context(&task, 0));
+    assert!(!text.contains("worktree made for") && !text.contains("landed for you") && !text.contains("commit message"), "{text}");
+    assert!(text.contains("Do not commit") && text.contains("End with a short summary"), "{text}");
+}
+
+#[test]
 fn everything_known_is_told_in_a_fixed_order() {
     let mut task = task("Add `POST /login`.", claude());
     let sub = Action::Prompt { text: "Issue and rotate tokens.".into(), agent: claude() };
