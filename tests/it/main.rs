@@ -5,6 +5,7 @@
 mod agent;
 mod apply;
 mod bad_input;
+mod durability;
 mod examples;
 mod files;
 mod fixture;

@@ -1,0 +1,65 @@
+//! Things that people and checks do to a run while it goes on, or between two of them: nothing
+//! is lost, nothing that was taken back returns, and what is said of a task is true.
+
+use std::fs;
+use std::process::Child;
+
+use crate::fixture::{CONFIG, Fixture, repo, until};
+
+fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+fn task(id: &str, script: &str, more: &str) -> String {
+    format!("[[task]]\nid = \"{id}\"\ntitle = \"Task {id}\"\nprompt = {:?}\n{more}\n", format!("$ {script}"))
+}
+
+/// An agent that says it runs, waits for the gate, and then does something.
+fn gated(it: &Fixture, then: &str) -> String {
+    format!(
+        "echo $DROVER_TASK >>{}; while [ ! -e {} ]; do sleep 0.02; done; {then}",
+        it.outside("ran").display(),
+        it.outside("gate").display()
+    )
+}
+
+fn ran(it: &Fixture) -> String {
+    fs::read_to_string(it.outside("ran")).unwrap_or_default()
+}
+
+/// A run that was killed while the agent of task `a` waits for its gate.
+fn cut_short(it: Fixture, then: &str, more: &str) -> Fixture {
+    let a = task("a", &gated(&it, then), "");
+    let it = it.file("drover/t.toml", &format!("{a}{more}")).commit("tasks");
+    let child = it.spawn(&["apply"]);
+    until("the agent runs", || ran(&it).contains("a\n"));
+    kill(child);
+    it
+}
+
+#[test]
+fn after_a_crash_only_what_the_new_run_selects_is_begun() {
+    let it = repo().file("drover.toml", &CONFIG.replace("workers = 4", "workers = 1"));
+    let other = task("other", "echo o >o; echo other >>RAN", "").replace("RAN", &it.outside("ran").display().to_string());
+    let it = cut_short(it, "echo x >x", &other);
+    it.write("drover/more.toml", &task("mine", "echo m >m", ""));
+    fs::write(it.outside("gate"), "").unwrap();
+    // The changed files are taken up while the run that was cut short had selected everything.
+    it.drover(&["apply", "mine", "--workers", "4"]).expect(0);
+    assert!(!ran(&it).contains("other"), "a task was run that nobody asked for");
+    let mut landed = it.landed();
+    landed.sort();
+    assert_eq!(landed, ["a", "mine"]);
+}
+
+#[test]
+fn reconciling_after_a_crash_begins_nothing() {
+    let it = repo().file("drover.toml", &CONFIG.replace("workers = 4", "workers = 1"));
+    let it = cut_short(it, "echo x >x", &task("other", "echo o >o", ""));
+    fs::write(it.outside("gate"), "").unwrap();
+    it.write("drover.toml", CONFIG);
+    it.drover(&["sync"]).expect(0);
+    let status = |id: &str| it.statuses().into_iter().find(|(t, _)| t == id).unwrap().1;
+    assert_eq!((status("a").as_str(), status("other").as_str()), ("in_progress", "ready"));
+}
