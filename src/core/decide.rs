@@ -53,8 +53,9 @@ impl Decider<'_> {
             Input::Drain if self.state.flow == Flow::Running => self.state.flow = Flow::Draining,
             Input::Drain => {}
             Input::Interrupt => self.state.flow = Flow::Interrupting,
-            Input::LineSynced { tip } => {
-                if self.state.head.line.tip.as_ref() != Some(tip) {
+            Input::LineSynced { was, tip } => {
+                let known = &self.state.head.line.tip;
+                if known == was && known.as_ref() != Some(tip) {
                     self.emit(Fact::LineSynced { tip: tip.clone() });
                 }
             }

@@ -63,3 +63,19 @@ fn reconciling_after_a_crash_begins_nothing() {
     let status = |id: &str| it.statuses().into_iter().find(|(t, _)| t == id).unwrap().1;
     assert_eq!((status("a").as_str(), status("other").as_str()), ("in_progress", "ready"));
 }
+
+#[test]
+fn the_target_may_move_ahead_while_agents_run() {
+    let it = repo().file("drover.toml", CONFIG);
+    let a = task("a", &gated(&it, "echo x >x"), "");
+    let it = it.file("drover/t.toml", &a).commit("tasks");
+    let mut child = it.spawn(&["apply"]);
+    until("the agent runs", || ran(&it).contains("a\n"));
+    it.write("mine", "mine\n");
+    it.git(&["add", "mine"]);
+    it.git(&["commit", "-qm", "mine"]);
+    fs::write(it.outside("gate"), "").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(it.landed(), ["a"]);
+    assert_eq!((it.read("x"), it.read("mine")), ("x\n".into(), "mine\n".into()));
+}

@@ -1,20 +1,24 @@
 //! Landing: merge in memory, and a compare-and-swap of the line. One attempt at a time.
 
 use super::commit::trailers;
+use super::line;
 use super::prepare::at;
 use super::{Ends, StepResult};
+use crate::base::Oid;
 use crate::core::{Answer, Failure, FailureClass, Step};
 use crate::engine::effects::World;
 use crate::engine::machine::Work;
 use crate::git::{self, Merge, Repo};
 
-/// Merges the attempt's commit onto the line's tip, without touching any files.
-pub fn merge(world: &World, work: &Work) -> StepResult {
+/// Merges the attempt's commit onto the line's tip, without touching any files. What others have
+/// committed on the target is merged with, as far as the line can follow.
+pub fn merge(world: &World, work: &Work, known: Option<&Oid>) -> StepResult {
     let attempt = &work.attempt;
     let commit = at(work, |step| match step {
         Step::Merge { commit } => Some(commit),
         _ => None,
     })?;
+    line::follow(world, known)?;
     let tip = world.line_tip()?;
     if let Some(landed) = world.repo.find_landed(&attempt.base, &tip, attempt.aid.as_str())? {
         return Ok(Answer::Landed { commit: landed, tip });
