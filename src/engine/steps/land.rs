@@ -20,8 +20,8 @@ pub fn merge(world: &World, work: &Work, known: Option<&Oid>) -> StepResult {
     })?;
     line::follow(world, known)?;
     let tip = world.line_tip()?;
-    if let Some(landed) = world.repo.find_landed(&attempt.base, &tip, attempt.aid.as_str())? {
-        return Ok(Answer::Landed { commit: landed, tip });
+    if let Some(landed) = landed(world, work, &tip)? {
+        return Ok(landed);
     }
     let tree = match world.repo.merge(&tip, commit)? {
         Merge::Conflict { paths } => return Ok(Answer::Conflict { paths }),
@@ -36,16 +36,32 @@ pub fn merge(world: &World, work: &Work, known: Option<&Oid>) -> StepResult {
 }
 
 /// Moves the line, if it is still where the merge started from. Looks first: after a crash it
+/// Whether the attempt is on the line already: after a crash it may be.
+pub fn landed(world: &World, work: &Work, tip: &Oid) -> Result<Option<Answer>, Ends> {
+    let found = world.repo.find_landed(&work.attempt.base, tip, work.attempt.aid.as_str())?;
+    Ok(found.map(|commit| Answer::Landed { commit, tip: tip.clone() }))
+}
+
+/// What was made on a commit that somebody has since taken off the target would bring it back.
+pub fn refuse_dropped(world: &World, work: &Work, tip: &Oid) -> Result<(), Ends> {
+    let base = &work.attempt.base;
+    if world.repo.is_ancestor(base, tip)? {
+        return Ok(());
+    }
+    let message =
+        format!("it was made on {}, which is no longer part of `{}`: the branch was reset, amended or rebased", base.short(), world.target);
+    Err(Ends::Broken(Failure::new(FailureClass::Conflict, message)))
+}
+
 /// may have happened already.
 pub fn land(world: &World, work: &Work) -> StepResult {
-    let attempt = &work.attempt;
     let (old, new, tree) = at(work, |step| match step {
         Step::Land { old, new, tree, .. } => Some((old, new, tree)),
         _ => None,
     })?;
     let tip = world.line_tip()?;
-    if let Some(landed) = world.repo.find_landed(&attempt.base, &tip, attempt.aid.as_str())? {
-        return Ok(Answer::Landed { commit: landed, tip });
+    if let Some(landed) = landed(world, work, &tip)? {
+        return Ok(landed);
     }
     if tip != *old || !world.repo.exists(new)? {
         return Ok(Answer::LostRace);
