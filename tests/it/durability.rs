@@ -65,6 +65,23 @@ fn reconciling_after_a_crash_begins_nothing() {
 }
 
 #[test]
+fn what_a_check_of_a_sub_task_does_to_the_files_does_not_reach_the_next_one() {
+    let parts = r#"
+  [[task.subtask]]
+  id = "one"
+  title = "One"
+  prompt = "$ echo one >one; echo kept >kept"
+  verify = ["rm kept; echo touched >one; echo junk >junk; git add -A; git -c user.name=x -c user.email=x commit -qm sneaky"]
+"#;
+    let it =
+        repo().file("drover.toml", CONFIG).file("drover/t.toml", &format!("{}{parts}", task("t", "echo two >two", ""))).commit("tasks");
+    it.drover(&["apply"]).expect(0);
+    assert_eq!(it.git(&["ls-files"]), "drover.toml\ndrover/t.toml\nkept\none\ntwo");
+    assert_eq!(it.read("one"), "one\n");
+    assert!(!it.git(&["log", "--format=%s"]).contains("sneaky"));
+}
+
+#[test]
 fn the_target_may_move_ahead_while_agents_run() {
     let it = repo().file("drover.toml", CONFIG);
     let a = task("a", &gated(&it, "echo x >x"), "");

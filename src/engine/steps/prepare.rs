@@ -95,3 +95,19 @@ pub fn keep_ref(aid: &Aid, n: usize) -> String {
 pub fn at<'a, T>(work: &'a Work, expected: impl Fn(&'a Step) -> Option<T>) -> Result<T, Ends> {
     expected(&work.attempt.step).ok_or_else(|| Ends::stale("step"))
 }
+/// The newest step of an attempt that an agent was started for. An attempt that took up the work
+/// of an interrupted one does not begin with the first.
+fn last_step(dir: &Path) -> std::io::Result<Option<usize>> {
+    let mut last = None;
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        last = last.max(name.to_str().and_then(|n| n.strip_prefix(AGENT)?.parse().ok()));
+    }
+    Ok(last)
+}
+
+/// The failure of an attempt whose files somebody deleted.
+pub fn gone(worktree: &Worktree) -> Failure {
+    Failure::new(FailureClass::Tampered, format!("its worktree {} is gone: somebody deleted it", worktree.path().display()))
+}
+

@@ -26,7 +26,7 @@ pub fn check(world: &World, policy: &Policy, work: &Work, tree: &Oid, key: &str)
     }
     let dir = usable_dir(&world.attempt_dir(&work.attempt.aid).join(format!("check-{}-{key}", tree.short())));
     if work.spec.workspace == Workspace::Worktree && matches!(process::probe(&dir)?, Probe::Fresh) {
-        world.repo.set_files(&world.worktree(&work.attempt.aid)?, tree)?;
+        set_files(world, work, tree)?;
     }
     let ended = run(world, policy, work, &dir, check)?;
     if ended == (Ended::Exited { code: 0 }) {
@@ -34,6 +34,15 @@ pub fn check(world: &World, policy: &Policy, work: &Work, tree: &Oid, key: &str)
     }
     let failure = with_output(FailureClass::Verify, format!("verify `{}` {}", check.label(), words(&ended, check)), &dir);
     Ok(Answer::CheckFailed { tree: tree.clone(), failure })
+}
+
+/// Makes the files of the attempt's worktree exactly those of `tree`.
+pub fn set_files(world: &World, work: &Work, tree: &Oid) -> Result<(), Ends> {
+    let worktree = world.worktree(&work.attempt.aid)?;
+    if !worktree.path().is_dir() {
+        return Err(Ends::Broken(super::prepare::gone(&worktree)));
+    }
+    Ok(world.repo.set_files(&worktree, tree)?)
 }
 
 /// One setup command of a new worktree.
