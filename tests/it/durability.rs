@@ -82,6 +82,23 @@ fn what_a_check_of_a_sub_task_does_to_the_files_does_not_reach_the_next_one() {
 }
 
 #[test]
+fn a_worktree_that_is_deleted_under_its_agent_costs_that_attempt_and_no_more() {
+    let script = "if [ $DROVER_ATTEMPT_NUMBER = 1 ]; then rm -rf $DROVER_WORKTREE; else echo x >x; fi";
+    let it = repo().file("drover.toml", CONFIG).file("drover/t.toml", &task("t", script, "")).commit("tasks");
+    let ran = it.drover(&["apply"]).expect(0);
+    assert!(ran.err.contains("worktree") && ran.err.contains("gone"), "{}", ran.err);
+    assert_eq!(it.landed(), ["t"]);
+}
+
+#[test]
+fn a_worktree_that_is_deleted_under_its_checks_costs_that_attempt_and_no_more() {
+    let checks = "verify = [\"test $DROVER_ATTEMPT_NUMBER = 2 || rm -rf $DROVER_WORKTREE\", \"test -e x\"]";
+    let it = repo().file("drover.toml", CONFIG).file("drover/t.toml", &task("t", "echo x >x", checks)).commit("tasks");
+    it.drover(&["apply"]).expect(0);
+    assert_eq!(it.landed(), ["t"]);
+}
+
+#[test]
 fn the_target_may_move_ahead_while_agents_run() {
     let it = repo().file("drover.toml", CONFIG);
     let a = task("a", &gated(&it, "echo x >x"), "");
