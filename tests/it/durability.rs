@@ -99,6 +99,22 @@ fn a_worktree_that_is_deleted_under_its_checks_costs_that_attempt_and_no_more() 
 }
 
 #[test]
+fn work_made_on_a_commit_that_the_user_dropped_is_made_anew_without_it() {
+    let it = repo().file("drover.toml", CONFIG).commit("start").file("secret", "s\n").commit("oops");
+    let it = cut_short(it, "echo x >x", "");
+    it.git(&["rm", "-q", "secret"]);
+    it.git(&["commit", "-q", "--amend", "-m", "tasks without it"]);
+    it.git(&["reset", "-q", "--soft", "HEAD~2"]);
+    it.git(&["commit", "-qm", "all without it"]);
+    fs::write(it.outside("gate"), "").unwrap();
+    it.drover(&["resume"]).expect(0);
+    assert_eq!(it.landed(), ["a"]);
+    assert!(!it.path("secret").exists());
+    let history = it.git(&["log", "--format=%s", "main"]);
+    assert!(!history.contains("oops"), "what was dropped came back:\n{history}");
+}
+
+#[test]
 fn the_target_may_move_ahead_while_agents_run() {
     let it = repo().file("drover.toml", CONFIG);
     let a = task("a", &gated(&it, "echo x >x"), "");

@@ -23,6 +23,7 @@ pub fn merge(world: &World, work: &Work, known: Option<&Oid>) -> StepResult {
     if let Some(landed) = landed(world, work, &tip)? {
         return Ok(landed);
     }
+    refuse_dropped(world, work, &tip)?;
     let tree = match world.repo.merge(&tip, commit)? {
         Merge::Conflict { paths } => return Ok(Answer::Conflict { paths }),
         Merge::Clean { tree } => tree,
@@ -35,7 +36,6 @@ pub fn merge(world: &World, work: &Work, known: Option<&Oid>) -> StepResult {
     Ok(Answer::Merged { old: tip, new, tree })
 }
 
-/// Moves the line, if it is still where the merge started from. Looks first: after a crash it
 /// Whether the attempt is on the line already: after a crash it may be.
 pub fn landed(world: &World, work: &Work, tip: &Oid) -> Result<Option<Answer>, Ends> {
     let found = world.repo.find_landed(&work.attempt.base, tip, work.attempt.aid.as_str())?;
@@ -53,6 +53,7 @@ pub fn refuse_dropped(world: &World, work: &Work, tip: &Oid) -> Result<(), Ends>
     Err(Ends::Broken(Failure::new(FailureClass::Conflict, message)))
 }
 
+/// Moves the line, if it is still where the merge started from. Looks first: after a crash it
 /// may have happened already.
 pub fn land(world: &World, work: &Work) -> StepResult {
     let (old, new, tree) = at(work, |step| match step {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{Ends, StepResult, verify};
+use super::{Ends, StepResult, land, verify};
 use crate::base::{Aid, Millis, Oid};
 use crate::core::{Answer, Failure, FailureClass, Input, Step};
 use crate::engine::effects::World;
@@ -37,6 +37,9 @@ pub fn prepare(world: &World, policy: &Policy, work: &Work) -> StepResult {
     fs::write(dir.join(BASE), attempt.base.as_str())?;
     let worktree = world.worktree(&attempt.aid)?;
     world.repo.add_worktree(&worktree, &attempt.base, attempt.restore.as_ref())?;
+    if let Some(tip) = world.repo.tip(&Repo::line_ref(&world.target))? {
+        land::refuse_dropped(world, work, &tip)?;
+    }
     if !policy.worktree.include.is_empty() {
         world.repo.copy_includes(&worktree, &policy.worktree.include)?;
     }
