@@ -1,6 +1,8 @@
 //! The real effects: each command a blocking task of its own, its answer sent to the driver.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,13 +21,16 @@ use crate::git::{GitError, Repo, Worktree};
 use crate::process;
 use crate::store::lock::ActiveLock;
 
+/// The file of an attempt's directory that holds where its worktree is.
+const PLACE: &str = "place";
+
 /// Everything an effect may touch. Shared by all of them; holds no state of the run.
 pub struct World {
     pub repo: Repo,
     pub target: String,
     /// `<git common dir>/drover`.
     pub state_dir: PathBuf,
-    /// Below here and nowhere else worktrees are made and removed.
+    /// Below here new worktrees are made.
     pub worktrees: PathBuf,
     /// Drover's own environment, as it was at the start.
     pub inherited: Vec<(String, String)>,
@@ -38,9 +43,16 @@ impl World {
     pub fn attempt_dir(&self, aid: &Aid) -> PathBuf {
         self.state_dir.join("attempts").join(aid.as_str())
     }
-    /// The worktree of an attempt, whether it stands or not.
+    /// The worktree of an attempt, whether it stands or not: where it was begun, though the
+    /// configuration may name another place by now.
     pub fn worktree(&self, aid: &Aid) -> Result<Worktree, GitError> {
-        Worktree::new(&self.worktrees, aid.as_str())
+        let noted = std::fs::read(self.attempt_dir(aid).join(PLACE)).ok();
+        let noted = noted.map(|bytes| PathBuf::from(OsString::from_vec(bytes))).filter(|path| path.is_absolute());
+        Worktree::new(noted.as_ref().unwrap_or(&self.worktrees), aid.as_str())
+    }
+    /// Notes where an attempt's worktree is about to be made.
+    pub fn note_place(&self, aid: &Aid, worktree: &Worktree) -> std::io::Result<()> {
+        std::fs::write(self.attempt_dir(aid).join(PLACE), worktree.root().as_os_str().as_bytes())
     }
     pub fn line_tip(&self) -> Result<Oid, GitError> {
         let line = Repo::line_ref(&self.target);

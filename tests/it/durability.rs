@@ -115,6 +115,19 @@ fn work_made_on_a_commit_that_the_user_dropped_is_made_anew_without_it() {
 }
 
 #[test]
+fn work_under_way_is_found_again_though_the_project_was_renamed() {
+    let it = cut_short(repo().file("drover.toml", CONFIG), "echo x >x", "");
+    let renamed = it.read("drover.toml").replace("name = \"it\"", "name = \"other\"");
+    it.write("drover.toml", &renamed);
+    it.git(&["commit", "-qam", "rename"]);
+    fs::write(it.outside("gate"), "").unwrap();
+    it.drover(&["apply"]).expect(0);
+    assert_eq!(ran(&it), "a\n");
+    assert_eq!(it.landed(), ["a"]);
+    assert_eq!(it.git(&["worktree", "list"]).lines().count(), 1);
+}
+
+#[test]
 fn the_target_may_move_ahead_while_agents_run() {
     let it = repo().file("drover.toml", CONFIG);
     let a = task("a", &gated(&it, "echo x >x"), "");

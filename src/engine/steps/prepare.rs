@@ -22,6 +22,8 @@ pub fn prepare(world: &World, policy: &Policy, work: &Work) -> StepResult {
     let dir = world.attempt_dir(&attempt.aid);
     end_leftovers(&dir, &attempt.aid)?;
     fs::create_dir_all(&dir)?;
+    // Looked up before the records of an earlier try go: it may have begun elsewhere.
+    let worktree = world.worktree(&attempt.aid)?;
     if work.spec.workspace == Workspace::Checkout {
         return Ok(Answer::Prepared);
     }
@@ -33,15 +35,15 @@ pub fn prepare(world: &World, policy: &Policy, work: &Work) -> StepResult {
             return Err(Ends::Broken(Failure::new(FailureClass::Bug, message)));
         }
     }
-    // Read again by `clean`, which knows no more than the attempt's id.
-    fs::write(dir.join(BASE), attempt.base.as_str())?;
-    let worktree = world.worktree(&attempt.aid)?;
-    world.repo.add_worktree(&worktree, &attempt.base, attempt.restore.as_ref())?;
     if let Some(tip) = world.repo.tip(&Repo::line_ref(&world.target))? {
         land::refuse_dropped(world, work, &tip)?;
     }
     if !policy.worktree.include.is_empty() {
         world.repo.copy_includes(&worktree, &policy.worktree.include)?;
+    // Read again by `clean`, which knows no more than the attempt's id.
+    fs::write(dir.join(BASE), attempt.base.as_str())?;
+    world.note_place(&attempt.aid, &worktree)?;
+    world.repo.add_worktree(&worktree, &attempt.base, attempt.restore.as_ref())?;
     }
     for (n, command) in policy.worktree.setup.iter().enumerate() {
         verify::setup(world, policy, work, &dir.join(format!("setup-{n}")), command)?;
