@@ -14,16 +14,18 @@ use crate::process;
 
 /// The file of an attempt's directory that holds its base.
 const BASE: &str = "base";
+/// Where an attempt's agents keep their records.
+const AGENT: &str = "agent-";
 
 /// A fresh worktree at the attempt's base, set up. No agent can exist yet, so whatever an
 /// earlier try left is ended and built anew.
 pub fn prepare(world: &World, policy: &Policy, work: &Work) -> StepResult {
     let attempt = &work.attempt;
     let dir = world.attempt_dir(&attempt.aid);
-    end_leftovers(&dir, &attempt.aid)?;
-    fs::create_dir_all(&dir)?;
     // Looked up before the records of an earlier try go: it may have begun elsewhere.
     let worktree = world.worktree(&attempt.aid)?;
+    end_leftovers(&dir, &attempt.aid)?;
+    fs::create_dir_all(&dir)?;
     if work.spec.workspace == Workspace::Checkout {
         return Ok(Answer::Prepared);
     }
@@ -38,12 +40,12 @@ pub fn prepare(world: &World, policy: &Policy, work: &Work) -> StepResult {
     if let Some(tip) = world.repo.tip(&Repo::line_ref(&world.target))? {
         land::refuse_dropped(world, work, &tip)?;
     }
-    if !policy.worktree.include.is_empty() {
-        world.repo.copy_includes(&worktree, &policy.worktree.include)?;
     // Read again by `clean`, which knows no more than the attempt's id.
     fs::write(dir.join(BASE), attempt.base.as_str())?;
     world.note_place(&attempt.aid, &worktree)?;
     world.repo.add_worktree(&worktree, &attempt.base, attempt.restore.as_ref())?;
+    if !policy.worktree.include.is_empty() {
+        world.repo.copy_includes(&worktree, &policy.worktree.include)?;
     }
     for (n, command) in policy.worktree.setup.iter().enumerate() {
         verify::setup(world, policy, work, &dir.join(format!("setup-{n}")), command)?;
@@ -78,12 +80,14 @@ pub fn clean(world: &World, aid: &Aid) -> Input {
 
 /// Keeps the files of an agent step that ended without a snapshot.
 fn salvage(world: &World, aid: &Aid, worktree: &Worktree) -> Result<(), Ends> {
+    if !worktree.path().exists() {
+        return Ok(());
+    }
     let dir = world.attempt_dir(aid);
-    let steps = (0..).take_while(|n| dir.join(format!("agent-{n}")).exists()).count();
-    let Some(last) = steps.checked_sub(1) else { return Ok(()) };
-    let keep = keep_ref(aid, last);
     let base = fs::read_to_string(dir.join(BASE)).ok().and_then(|text| Oid::parse(text.trim()));
-    let (Some(base), true) = (base, worktree.path().exists()) else { return Ok(()) };
+    let base = base.ok_or_else(|| Ends::Trouble("the record of what it started from is gone".into()))?;
+    let Some(last) = last_step(&dir)? else { return Ok(()) };
+    let keep = keep_ref(aid, last);
     if world.repo.tip(&keep)?.is_none() {
         let message = git::message("Unfinished work of an attempt", "", "");
         world.repo.snapshot(worktree, &base, &base, &message, Millis(0), &keep)?;
@@ -91,15 +95,6 @@ fn salvage(world: &World, aid: &Aid, worktree: &Worktree) -> Result<(), Ends> {
     Ok(())
 }
 
-/// The ref that anchors what step `n` of an attempt left.
-pub fn keep_ref(aid: &Aid, n: usize) -> String {
-    format!("{}-s{n}", Repo::attempt_ref(aid.as_str()))
-}
-
-/// Whether the attempt is at the step it should be for `expected`; else the job is stale.
-pub fn at<'a, T>(work: &'a Work, expected: impl Fn(&'a Step) -> Option<T>) -> Result<T, Ends> {
-    expected(&work.attempt.step).ok_or_else(|| Ends::stale("step"))
-}
 /// The newest step of an attempt that an agent was started for. An attempt that took up the work
 /// of an interrupted one does not begin with the first.
 fn last_step(dir: &Path) -> std::io::Result<Option<usize>> {
@@ -116,3 +111,12 @@ pub fn gone(worktree: &Worktree) -> Failure {
     Failure::new(FailureClass::Tampered, format!("its worktree {} is gone: somebody deleted it", worktree.path().display()))
 }
 
+/// The ref that anchors what step `n` of an attempt left.
+pub fn keep_ref(aid: &Aid, n: usize) -> String {
+    format!("{}-s{n}", Repo::attempt_ref(aid.as_str()))
+}
+
+/// Whether the attempt is at the step it should be for `expected`; else the job is stale.
+pub fn at<'a, T>(work: &'a Work, expected: impl Fn(&'a Step) -> Option<T>) -> Result<T, Ends> {
+    expected(&work.attempt.step).ok_or_else(|| Ends::stale("step"))
+}
