@@ -129,8 +129,17 @@ impl Effects for RealEffects {
 
 /// A panic in an effect fails the attempt, and is told as the bug it is.
 fn bug(job: &Job) -> Vec<Input> {
-    let Some(work) = &job.work else { return Vec::new() };
     let message = format!("Drover has a bug: {:?} panicked; the log above says where. Please report it.", job.command);
+    let Some(work) = &job.work else { return given_up(&job.command, message) };
     let failure = Failure::new(FailureClass::Bug, message);
     vec![Input::Answer { task: work.spec.id.clone(), aid: work.attempt.aid.clone(), answer: Answer::Broken { failure } }]
+}
+
+/// What belongs to no attempt is not tried again in this run: it would panic without end.
+fn given_up(command: &Command, why: String) -> Vec<Input> {
+    match command {
+        Command::Clean { aid } => vec![Input::Cleaned { aid: aid.clone() }],
+        Command::SyncLine | Command::Publish => vec![Input::PublishHeld { why }],
+        _ => Vec::new(),
+    }
 }
