@@ -46,7 +46,7 @@ pub fn apply(global: &Global, terminal: &Terminal, args: &ApplyArgs) -> CliResul
     let plan = reconciled(&project, &policy, &open.state, &selection, &args.reconcile)?;
     let nothing = plan.changes.is_empty() && !plan.policy_changed && is_settled(&repo, &target, &open.state, &selection);
     if nothing {
-        return finish(terminal, &repo, &open.state, &Told::default(), true);
+        return finish(terminal, &repo, &settled(open.state, selection), &Told::default(), true);
     }
     plan.notes.iter().for_each(|n| terminal.note(n));
     let reconcile = reconcile_input(&policy, &plan);
@@ -158,6 +158,14 @@ fn is_settled(repo: &Repo, target: &str, state: &State, selection: &Selection) -
     let done = state.tasks.iter().all(|(id, t)| t.removed || !selection.holds(id) || t.is_completed());
     let quiet = state.head.garbage.is_empty() && state.head.run.as_ref().is_none_or(|r| r.ended);
     done && quiet && state.active().next().is_none() && is_published(repo, target)
+}
+
+/// The record of a settled project as this call sees it: what an earlier run selected, and what
+/// kept it from publishing, is over.
+fn settled(mut state: State, selection: Selection) -> State {
+    state.selection = selection;
+    state.head.line.publish = crate::core::Publish::Done;
+    state
 }
 
 /// Whether the target holds all that has landed.

@@ -128,6 +128,26 @@ fn work_under_way_is_found_again_though_the_project_was_renamed() {
 }
 
 #[test]
+fn nothing_to_do_is_a_success_whatever_an_earlier_run_came_to() {
+    let it = repo()
+        .file("drover.toml", CONFIG)
+        .file("drover/t.toml", &format!("{}{}", task("a", "echo a >a", ""), task("bad", "exit 1", "retry = { max_attempts = 1 }")))
+        .commit("tasks");
+    it.drover(&["apply", "a"]).expect(0);
+    it.drover(&["apply", "bad"]).expect(1);
+    it.drover(&["apply", "a"]).expect(0);
+    it.drover(&["apply", "a", "--format", "json"]).expect(0);
+    // What waited for the checkout was fetched by hand.
+    it.write("drover/t.toml", &task("a", "echo b >a", ""));
+    it.git(&["commit", "-qam", "one task"]);
+    it.write("a", "mine\n");
+    it.drover(&["apply", "--allow-removals"]).expect(5);
+    it.git(&["checkout", "-q", "a"]);
+    it.git(&["merge", "-q", "--ff-only", "refs/drover/integration/main"]);
+    it.drover(&["apply"]).expect(0);
+}
+
+#[test]
 fn the_target_may_move_ahead_while_agents_run() {
     let it = repo().file("drover.toml", CONFIG);
     let a = task("a", &gated(&it, "echo x >x"), "");
