@@ -10,7 +10,7 @@ use super::exit::{CliResult, Exit, Failure};
 use super::signals::{self, Told};
 use super::terminal::Terminal;
 use crate::base::text::count;
-use crate::base::{Aid, RunId, TaskId};
+use crate::base::{Aid, Oid, RunId, TaskId};
 use crate::core::{Input, Selection, State, decide, view::Verdict};
 use crate::engine::driver::now;
 use crate::engine::preflight::{self, Upcoming};
@@ -186,7 +186,7 @@ struct Start<'a> {
 
 fn run_session(start: Start<'_>) -> CliResult {
     let Start { terminal, repo, target, open, project, selection, reconcile } = start;
-    refuse_rewound(&repo, &target)?;
+    refuse_rewound(&repo, &target, open.state.last_landed())?;
     let environment = context::environment();
     let policy = project.map_or(&*open.state.policy, |p| &p.policy);
     let worktrees = worktrees_root(&repo, policy, &environment);
@@ -226,12 +226,16 @@ fn worktrees_root(repo: &Repo, policy: &Policy, environment: &[(String, String)]
 
 /// A target that lost what was published to it was reset by a person: nothing brings undone
 /// work back by itself.
-fn refuse_rewound(repo: &Repo, target: &str) -> Result<(), Failure> {
-    match repo.sync_line(target).map_err(|e| Failure::unfit(e.to_string()))? {
+fn refuse_rewound(repo: &Repo, target: &str, landed: Option<&Oid>) -> Result<(), Failure> {
+    let unfit = |e: git::GitError| Failure::unfit(e.to_string());
+    if let Some(landed) = landed {
+        repo.restore_line(target, landed).map_err(unfit)?;
+    }
+    match repo.sync_line(target).map_err(unfit)? {
         LineState::Rewound { published, .. } => Err(Failure::new(
             Exit::Stopped,
             format!(
-                "`{target}` no longer contains {}, which was published to it: somebody reset or force-pushed it\n  To bring the work back: git merge {}\n  To let it go: git update-ref -d {} && git update-ref -d {}",
+                "`{target}` no longer contains {}, which was published to it: somebody reset or force-pushed it\n  To bring the work back: git merge {}\n  To let it go: git update-ref {} {target} && git update-ref {} {target}",
                 published.short(),
                 Repo::line_ref(target),
                 Repo::published_ref(target),

@@ -148,6 +148,19 @@ fn nothing_to_do_is_a_success_whatever_an_earlier_run_came_to() {
 }
 
 #[test]
+fn landed_work_that_was_not_published_survives_the_loss_of_drovers_refs() {
+    let it = repo().file("drover.toml", CONFIG).file("a", "old\n").file("drover/t.toml", &task("a", "echo new >a", "")).commit("tasks");
+    it.write("a", "mine\n");
+    it.drover(&["apply"]).expect(5);
+    for name in it.git(&["for-each-ref", "--format=%(refname)", "refs/drover/"]).lines() {
+        it.git(&["update-ref", "-d", name]);
+    }
+    it.git(&["checkout", "-q", "a"]);
+    it.drover(&["apply"]).expect(0);
+    assert_eq!(it.read("a"), "new\n", "it is said to be completed, and is nowhere");
+}
+
+#[test]
 fn the_target_may_move_ahead_while_agents_run() {
     let it = repo().file("drover.toml", CONFIG);
     let a = task("a", &gated(&it, "echo x >x"), "");

@@ -232,10 +232,10 @@ impl World {
         let synced = Input::LineSynced { was: job.line.clone(), tip: self.seen.clone() };
         if self.is_ancestor(&self.target, &self.line) {
             self.target = self.line.clone();
-        } else {
-            return vec![Input::PublishHeld { why: "diverged".into() }];
+        } else if !self.is_ancestor(&self.line, &self.target) {
+            return vec![synced, Input::PublishHeld { why: "diverged".into() }];
         }
-        vec![Input::LineSynced { tip: self.line.clone() }, Input::Published { tip: self.line.clone() }]
+        vec![synced, Input::Published { tip: self.line.clone() }]
     }
 
     fn step(&mut self, command: &Command, work: &Work, job: &Job) -> Answer {
