@@ -11,7 +11,7 @@ use super::recall::recall;
 use super::signals::{self, Told};
 use super::terminal::Terminal;
 use crate::base::text::count;
-use crate::base::{Aid, RunId, TaskId};
+use crate::base::{Aid, Oid, RunId, TaskId};
 use crate::core::{Fact, Input, Limits, Selection, State, decide, view::Verdict};
 use crate::engine::driver::now;
 use crate::engine::preflight::{self, Upcoming};
@@ -50,7 +50,7 @@ pub fn apply(global: &Global, terminal: &Terminal, args: &ApplyArgs) -> CliResul
     let same = plan.changes.is_empty() && !plan.policy_changed && recalled.is_none();
     let nothing = same && is_settled(&repo, &target, &open.state, &selection);
     if nothing {
-        return finish(terminal, &repo, &open.state, &Told::default(), true);
+        return finish(terminal, &repo, &settled(open.state, selection), &Told::default(), true);
     }
     plan.notes.iter().for_each(|n| terminal.note(n));
     let first = recalled.into_iter().chain([reconcile_input(&project.policy, &plan)]).collect();
@@ -185,6 +185,14 @@ fn is_settled(repo: &Repo, target: &str, state: &State, selection: &Selection) -
     done && quiet && state.active().next().is_none() && is_published(repo, target)
 }
 
+/// The record of a settled project as this call sees it: what an earlier run selected, and what
+/// kept it from publishing, is over.
+fn settled(mut state: State, selection: Selection) -> State {
+    state.selection = selection;
+    state.head.line.publish = crate::core::Publish::Done;
+    state
+}
+
 /// Whether the target holds all that has landed.
 fn is_published(repo: &Repo, target: &str) -> bool {
     let tips = (repo.tip(&Repo::line_ref(target)), repo.branch_tip(target));
@@ -208,7 +216,7 @@ fn run_session(start: Start<'_>) -> CliResult {
     for lock in repo.clear_stale_locks(&target).map_err(|e| Failure::unfit(e.to_string()))? {
         terminal.note(&format!("removed {}, left by a git that was killed", lock.display()));
     }
-    refuse_rewound(&repo, &target)?;
+    refuse_rewound(&repo, &target, open.state.last_landed())?;
     let environment = context::environment();
     let policy = project.map_or(&*open.state.policy, |p| &p.policy);
     let worktrees = worktrees_root(&repo, policy, &environment);
@@ -251,12 +259,16 @@ fn worktrees_root(repo: &Repo, policy: &Policy, environment: &[(String, String)]
 
 /// A target that lost what was published to it was reset by a person: nothing brings undone
 /// work back by itself.
-fn refuse_rewound(repo: &Repo, target: &str) -> Result<(), Failure> {
-    match repo.sync_line(target).map_err(|e| Failure::unfit(e.to_string()))? {
+fn refuse_rewound(repo: &Repo, target: &str, landed: Option<&Oid>) -> Result<(), Failure> {
+    let unfit = |e: git::GitError| Failure::unfit(e.to_string());
+    if let Some(landed) = landed {
+        repo.restore_line(target, landed).map_err(unfit)?;
+    }
+    match repo.sync_line(target).map_err(unfit)? {
         LineState::Rewound { published, .. } => Err(Failure::new(
             Exit::Stopped,
             format!(
-                "`{target}` no longer contains {}, which was published to it: somebody reset or force-pushed it\n  To bring the work back: git merge {}\n  To let it go: git update-ref -d {} && git update-ref -d {}",
+                "`{target}` no longer contains {}, which was published to it: somebody reset or force-pushed it\n  To bring the work back: git merge {}\n  To let it go: git update-ref {} {target} && git update-ref {} {target}",
                 published.short(),
                 Repo::line_ref(target),
                 Repo::published_ref(target),

@@ -19,7 +19,12 @@ pub const POISON: u32 = 10;
 pub fn decide(state: &mut State, now: Millis, input: &Input) -> Vec<Fact> {
     let mut decider = Decider { state, now, facts: Vec::new() };
     decider.take(input);
-    decider.settle();
+    match input {
+        // Comes before a run begins. The record may be of a run that was cut short: what that
+        // one had selected, and where the line was then, is nothing to begin work on.
+        Input::Reconcile { .. } => decider.state.settle_index(),
+        _ => decider.settle(),
+    }
     decider.facts
 }
 
@@ -54,8 +59,9 @@ impl Decider<'_> {
             Input::Drain if self.state.flow == Flow::Running => self.state.flow = Flow::Draining,
             Input::Drain => {}
             Input::Interrupt => self.state.flow = Flow::Interrupting,
-            Input::LineSynced { tip } => {
-                if self.state.head.line.tip.as_ref() != Some(tip) {
+            Input::LineSynced { was, tip } => {
+                let known = &self.state.head.line.tip;
+                if known == was && known.as_ref() != Some(tip) {
                     self.emit(Fact::LineSynced { tip: tip.clone() });
                 }
             }

@@ -28,8 +28,9 @@ pub enum Input {
     Drain,
     /// What runs is being ended; start nothing more.
     Interrupt,
-    /// The line was brought to the target, or could not be.
-    LineSynced { tip: Oid },
+    /// Where the line stands, or was brought to. `was` is what was known of it when the look
+    /// began: it does not count if something has landed since.
+    LineSynced { was: Option<Oid>, tip: Oid },
     /// The line reached the target.
     Published { tip: Oid },
     /// It did not, and why, in words; nothing is lost.

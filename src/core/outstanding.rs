@@ -155,7 +155,8 @@ impl State {
 
     /// The next task to claim, if one may be claimed now.
     pub(super) fn next_claim(&self) -> Option<TaskId> {
-        if !self.claims_go_on() || self.index.active().count() >= self.workers() {
+        // Nothing is begun on a line that nobody has looked at.
+        if self.head.line.tip.is_none() || !self.claims_go_on() || self.index.active().count() >= self.workers() {
             return None;
         }
         self.index.queue().find(|id| self.held_by(id).is_none()).cloned()

@@ -344,6 +344,12 @@ impl State {
         self.tasks.get(id)?.last_aid.as_ref()
     }
 
+    /// The commit that landed last: the line contains it, and all that landed before it.
+    pub fn last_landed(&self) -> Option<&Oid> {
+        let completions = self.tasks.values().filter_map(|t| t.completion.as_ref());
+        completions.filter_map(|c| Some((c.landing, c.commit.as_ref()?))).max_by_key(|(landing, _)| *landing).map(|(_, commit)| commit)
+    }
+
     /// What an interrupted attempt left, if its base still holds all that the task needs.
     pub(super) fn usable_carry(&self, id: &TaskId) -> Option<&Carry> {
         let task = self.tasks.get(id)?;

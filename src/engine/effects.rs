@@ -1,6 +1,8 @@
 //! The real effects: each command a blocking task of its own, its answer sent to the driver.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,8 +21,8 @@ use crate::git::{GitError, Repo, Worktree};
 use crate::process;
 use crate::store::lock::ActiveLock;
 
-/// The file of an attempt's directory that says below which directory its worktree stands.
-pub const ROOT: &str = "root";
+/// The file of an attempt's directory that holds where its worktree is.
+const PLACE: &str = "place";
 
 /// Everything an effect may touch. Shared by all of them; holds no state of the run.
 pub struct World {
@@ -28,7 +30,7 @@ pub struct World {
     pub target: String,
     /// `<git common dir>/drover`.
     pub state_dir: PathBuf,
-    /// Below here and nowhere else worktrees are made and removed.
+    /// Below here new worktrees are made.
     pub worktrees: PathBuf,
     /// Drover's own environment, as it was at the start.
     pub inherited: Vec<(String, String)>,
@@ -41,12 +43,16 @@ impl World {
     pub fn attempt_dir(&self, aid: &Aid) -> PathBuf {
         self.state_dir.join("attempts").join(aid.as_str())
     }
-    /// The worktree of an attempt, whether it stands or not: where the attempt was prepared,
-    /// even if the settings or the home directory say otherwise today.
+    /// The worktree of an attempt, whether it stands or not: where it was begun, though the
+    /// configuration may name another place by now.
     pub fn worktree(&self, aid: &Aid) -> Result<Worktree, GitError> {
-        let recorded = std::fs::read_to_string(self.attempt_dir(aid).join(ROOT)).ok();
-        let root = recorded.map_or_else(|| self.worktrees.clone(), PathBuf::from);
-        Worktree::new(&root, aid.as_str())
+        let noted = std::fs::read(self.attempt_dir(aid).join(PLACE)).ok();
+        let noted = noted.map(|bytes| PathBuf::from(OsString::from_vec(bytes))).filter(|path| path.is_absolute());
+        Worktree::new(noted.as_ref().unwrap_or(&self.worktrees), aid.as_str())
+    }
+    /// Notes where an attempt's worktree is about to be made.
+    pub fn note_place(&self, aid: &Aid, worktree: &Worktree) -> std::io::Result<()> {
+        std::fs::write(self.attempt_dir(aid).join(PLACE), worktree.root().as_os_str().as_bytes())
     }
     pub fn line_tip(&self) -> Result<Oid, GitError> {
         let line = Repo::line_ref(&self.target);
@@ -123,8 +129,17 @@ impl Effects for RealEffects {
 
 /// A panic in an effect fails the attempt, and is told as the bug it is.
 fn bug(job: &Job) -> Vec<Input> {
-    let Some(work) = &job.work else { return Vec::new() };
     let message = format!("Drover has a bug: {:?} panicked; the log above says where. Please report it.", job.command);
+    let Some(work) = &job.work else { return given_up(&job.command, message) };
     let failure = Failure::new(FailureClass::Bug, message);
     vec![Input::Answer { task: work.spec.id.clone(), aid: work.attempt.aid.clone(), answer: Answer::Broken { failure } }]
+}
+
+/// What belongs to no attempt is not tried again in this run: it would panic without end.
+fn given_up(command: &Command, why: String) -> Vec<Input> {
+    match command {
+        Command::Clean { aid } => vec![Input::Cleaned { aid: aid.clone() }],
+        Command::SyncLine | Command::Publish => vec![Input::PublishHeld { why }],
+        _ => Vec::new(),
+    }
 }

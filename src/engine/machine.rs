@@ -14,6 +14,8 @@ use crate::model::{Policy, Spec};
 pub struct Job {
     pub command: Command,
     pub policy: Arc<Policy>,
+    /// The line's tip as it was known when the job was started.
+    pub line: Option<Oid>,
     pub work: Option<Work>,
 }
 
@@ -99,6 +101,6 @@ impl Machine {
                 previous: t.last_failure.clone(),
             })
         });
-        Job { command, policy: self.state.policy.clone(), work }
+        Job { command, policy: self.state.policy.clone(), line: self.state.head.line.tip.clone(), work }
     }
 }

@@ -41,6 +41,18 @@ impl Repo {
         Err(GitError::trouble(format!("`{target}` is moved faster than the line can follow")))
     }
 
+    /// Puts a line back that somebody deleted, at `tip`, where it was last known to be. What
+    /// landed and was not published is on it and nowhere else. True if it was.
+    pub fn restore_line(&self, target: &str, tip: &Oid) -> Result<bool> {
+        let line = Self::line_ref(target);
+        let Some(now) = self.branch_tip(target)? else { return Ok(false) };
+        if self.tip(&line)?.is_some() || !self.exists(tip)? || self.is_ancestor(tip, &now)? || self.keeps_landed(tip, &now)? {
+            return Ok(false);
+        }
+        tracing::warn!("{line} was gone; it is put back at {}", tip.short());
+        self.swap(&line, None, tip)
+    }
+
     /// Where a line that exists is to stand: `Tip(tip)` if it is to follow the target.
     fn compare(&self, target: &str, line: &Oid, tip: &Oid) -> Result<LineState> {
         if line == tip || self.is_ancestor(line, tip)? {

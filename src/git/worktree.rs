@@ -53,6 +53,10 @@ impl Worktree {
     pub fn path(&self) -> PathBuf {
         self.root.join(&self.name)
     }
+    /// The directory that it stands in with others.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -75,7 +75,7 @@ impl Run {
         decide(&mut state, NOW, &Input::Reconcile { policy: Some(Arc::new(policy)), changes });
         decide(&mut state, NOW, &Input::RunBegan { run: RunId::parse("r").unwrap(), selection: Selection::All });
         let mut run = Run(state);
-        run.input(NOW, Input::LineSynced { tip: oid(1) });
+        run.input(NOW, Input::LineSynced { was: None, tip: oid(1) });
         run
     }
 

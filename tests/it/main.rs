@@ -8,6 +8,7 @@ mod bad_input;
 mod claude;
 mod core;
 mod docs;
+mod durability;
 mod examples;
 mod files;
 mod fixture;

@@ -11,7 +11,7 @@ use crate::core::{Answer, Exit, Failure, FailureClass, Outcome};
 use crate::engine::effects::World;
 use crate::engine::machine::Work;
 use crate::model::{Action, Policy, StepSpec, Workspace};
-use crate::process::{self, Completion, Ended, Launch};
+use crate::process::{self, Completion, Ended, Launch, Probe};
 
 /// How much of the output goes with a failure.
 const TAIL_LINES: usize = 40;
@@ -20,6 +20,7 @@ pub fn run(world: &World, policy: &Policy, work: &Work, n: usize) -> StepResult 
     let step = work.spec.steps.get(n).ok_or_else(|| Ends::stale("agent"))?;
     let dir = world.attempt_dir(&work.attempt.aid).join(format!("agent-{n}"));
     let launch = launch(world, policy, work, n, step)?;
+    tidy_up(world, work, n, &dir)?;
     let exit = match world.running.run(&dir, &launch) {
         None => return Err(Ends::CutShort),
         Some(Err(error)) => return Err(error.into()),
@@ -27,6 +28,17 @@ pub fn run(world: &World, policy: &Policy, work: &Work, n: usize) -> StepResult 
         Some(Ok(Completion::Finished(record))) => judge(step, &record.ended, &dir)?,
     };
     Ok(Answer::AgentEnded { n, exit })
+}
+
+/// A sub-task begins with what the one before it left, and not with what the checks of that one
+/// did to the files. The first of an attempt finds them as they were prepared.
+fn tidy_up(world: &World, work: &Work, n: usize, dir: &Path) -> Result<(), Ends> {
+    let follows = n.checked_sub(1).is_some_and(|before| dir.with_file_name(format!("agent-{before}")).exists());
+    if !follows || work.spec.workspace == Workspace::Checkout || !matches!(process::probe(dir)?, Probe::Fresh) {
+        return Ok(());
+    }
+    let last = work.attempt.snaps.last().ok_or_else(|| Ends::stale("agent"))?;
+    super::verify::set_files(world, work, &last.tree)
 }
 
 fn judge(step: &StepSpec, ended: &Ended, dir: &Path) -> io::Result<Exit> {

@@ -2,7 +2,7 @@
 
 use globset::{Glob, GlobSetBuilder};
 
-use super::prepare::{at, keep_ref};
+use super::prepare::{at, gone, keep_ref};
 use super::{Ends, StepResult};
 use crate::core::{Answer, Failure, FailureClass, Snap, Step};
 use crate::engine::effects::World;
@@ -22,8 +22,15 @@ pub fn snapshot(world: &World, work: &Work, n: usize) -> StepResult {
     process::sweep(attempt.aid.as_str());
     let step = work.spec.steps.get(n).ok_or_else(|| Ends::stale("commit"))?;
     let parent = attempt.snaps.last().map_or(&attempt.base, |s| &s.commit);
+    let worktree = world.worktree(&attempt.aid)?;
+    if !worktree.path().is_dir() {
+        // Nothing is left to keep but what was kept before.
+        let tree = world.repo.tree_of(parent)?;
+        let snap = Snap { tree, commit: parent.clone(), unchanged: false, problem: Some(gone(&worktree)) };
+        return Ok(Answer::Snapshotted { n, snap });
+    }
     let taken = world.repo.snapshot(
-        &world.worktree(&attempt.aid)?,
+        &worktree,
         &attempt.base,
         parent,
         &git::message(&step.title, &summary(work), ""),

@@ -1,24 +1,29 @@
 //! Landing: merge in memory, and a compare-and-swap of the line. One attempt at a time.
 
 use super::commit::trailers;
+use super::line;
 use super::prepare::at;
 use super::{Ends, StepResult};
+use crate::base::Oid;
 use crate::core::{Answer, Failure, FailureClass, Step};
 use crate::engine::effects::World;
 use crate::engine::machine::Work;
 use crate::git::{self, Merge, Repo};
 
-/// Merges the attempt's commit onto the line's tip, without touching any files.
-pub fn merge(world: &World, work: &Work) -> StepResult {
+/// Merges the attempt's commit onto the line's tip, without touching any files. What others have
+/// committed on the target is merged with, as far as the line can follow.
+pub fn merge(world: &World, work: &Work, known: Option<&Oid>) -> StepResult {
     let attempt = &work.attempt;
     let commit = at(work, |step| match step {
         Step::Merge { commit } => Some(commit),
         _ => None,
     })?;
+    line::follow(world, known)?;
     let tip = world.line_tip()?;
-    if let Some(landed) = world.repo.find_landed(&attempt.base, &tip, attempt.aid.as_str())? {
-        return Ok(Answer::Landed { commit: landed, tip });
+    if let Some(landed) = landed(world, work, &tip)? {
+        return Ok(landed);
     }
+    refuse_dropped(world, work, &tip)?;
     let tree = match world.repo.merge(&tip, commit)? {
         Merge::Conflict { paths } => return Ok(Answer::Conflict { paths }),
         Merge::Clean { tree } => tree,
@@ -31,17 +36,33 @@ pub fn merge(world: &World, work: &Work) -> StepResult {
     Ok(Answer::Merged { old: tip, new, tree })
 }
 
+/// Whether the attempt is on the line already: after a crash it may be.
+pub fn landed(world: &World, work: &Work, tip: &Oid) -> Result<Option<Answer>, Ends> {
+    let found = world.repo.find_landed(&work.attempt.base, tip, work.attempt.aid.as_str())?;
+    Ok(found.map(|commit| Answer::Landed { commit, tip: tip.clone() }))
+}
+
+/// What was made on a commit that somebody has since taken off the target would bring it back.
+pub fn refuse_dropped(world: &World, work: &Work, tip: &Oid) -> Result<(), Ends> {
+    let base = &work.attempt.base;
+    if world.repo.is_ancestor(base, tip)? {
+        return Ok(());
+    }
+    let message =
+        format!("it was made on {}, which is no longer part of `{}`: the branch was reset, amended or rebased", base.short(), world.target);
+    Err(Ends::Broken(Failure::new(FailureClass::Conflict, message)))
+}
+
 /// Moves the line, if it is still where the merge started from. Looks first: after a crash it
 /// may have happened already.
 pub fn land(world: &World, work: &Work) -> StepResult {
-    let attempt = &work.attempt;
     let (old, new, tree) = at(work, |step| match step {
         Step::Land { old, new, tree, .. } => Some((old, new, tree)),
         _ => None,
     })?;
     let tip = world.line_tip()?;
-    if let Some(landed) = world.repo.find_landed(&attempt.base, &tip, attempt.aid.as_str())? {
-        return Ok(Answer::Landed { commit: landed, tip });
+    if let Some(landed) = landed(world, work, &tip)? {
+        return Ok(landed);
     }
     if tip != *old || !world.repo.exists(new)? {
         return Ok(Answer::LostRace);

@@ -2,58 +2,61 @@
 
 use super::Ends;
 use super::sync::{Synced, merge_target};
+use crate::base::Oid;
 use crate::core::Input;
 use crate::engine::effects::World;
 use crate::git::{GitError, LineState, Publish};
 use crate::model::Policy;
 
-/// Brings the line to a target that moved ahead; says where the line stands.
-pub fn sync(world: &World) -> Vec<Input> {
-    let input = match world.repo.sync_line(&world.target) {
-        Ok(LineState::Tip(tip)) => Input::LineSynced { tip },
+/// Brings the line to a target that moved ahead, and puts one back that was deleted; says where
+/// it stands. `known` is where it was last known to be.
+pub fn follow(world: &World, known: Option<&Oid>) -> Result<LineState, GitError> {
+    if let Some(tip) = known {
+        world.repo.restore_line(&world.target, tip)?;
+    }
+    world.repo.sync_line(&world.target)
+}
+
+pub fn sync(world: &World, known: Option<&Oid>) -> Vec<Input> {
+    let was = known.cloned();
+    match follow(world, known) {
+        Ok(LineState::Tip(tip)) => vec![Input::LineSynced { was, tip }],
         // Work goes on from the line; publishing brings the two together.
-        Ok(LineState::Diverged { line, .. } | LineState::Rewound { line, .. }) => Input::LineSynced { tip: line },
-        Ok(LineState::NoTarget) => Input::PublishHeld { why: format!("the target branch `{}` is gone", world.target) },
-        Err(error) => Input::PublishHeld { why: error.to_string() },
-    };
-    vec![input]
+        Ok(LineState::Diverged { line, .. } | LineState::Rewound { line, .. }) => vec![Input::LineSynced { was, tip: line }],
+        Ok(LineState::NoTarget) => vec![Input::PublishHeld { why: format!("the target branch `{}` is gone", world.target) }],
+        Err(error) => vec![Input::PublishHeld { why: error.to_string() }],
+    }
 }
 
 /// Brings the target to the line, if that touches nothing of a person's. Commits of people that
 /// the line lacks are merged into it first.
-pub fn publish(world: &World, policy: &Policy) -> Vec<Input> {
-    match brought_together(world, policy) {
-        Ok(None) => {}
-        Ok(Some(why)) => return held(world, why),
-        // Owed still: done again at the next start.
-        Err(Ends::CutShort) => return Vec::new(),
-        Err(Ends::Trouble(why)) => return held(world, why),
-        Err(Ends::Broken(failure)) => return held(world, failure.message),
+pub fn publish(world: &World, policy: &Policy, known: Option<&Oid>) -> Vec<Input> {
+    let together = brought_together(world, policy, known);
+    let mut inputs = sync(world, known);
+    if matches!(inputs.last(), Some(Input::PublishHeld { .. })) {
+        return inputs;
     }
-    let mut inputs = sync(world);
-    inputs.push(match world.repo.publish(&world.target) {
-        Ok(Publish::Done(tip)) => Input::Published { tip },
-        Ok(Publish::Held { why, .. }) => Input::PublishHeld { why },
-        Err(error) => Input::PublishHeld { why: error.to_string() },
+    inputs.push(match together {
+        Ok(None) => match world.repo.publish(&world.target) {
+            Ok(Publish::Done(tip)) => Input::Published { tip },
+            Ok(Publish::Held { why, .. }) => Input::PublishHeld { why },
+            Err(error) => Input::PublishHeld { why: error.to_string() },
+        },
+        Ok(Some(why)) | Err(Ends::Trouble(why)) => Input::PublishHeld { why },
+        Err(Ends::Broken(failure)) => Input::PublishHeld { why: failure.message },
+        // Owed still: done again at the next start.
+        Err(Ends::CutShort) => return inputs,
     });
     inputs
 }
 
-/// Where the line stands, and why it is not published.
-fn held(world: &World, why: String) -> Vec<Input> {
-    let mut inputs = sync(world);
-    inputs.push(Input::PublishHeld { why });
-    inputs
-}
-
 /// Makes the line contain the target. Otherwise says what a person has to do.
-fn brought_together(world: &World, policy: &Policy) -> Result<Option<String>, Ends> {
+fn brought_together(world: &World, policy: &Policy, known: Option<&Oid>) -> Result<Option<String>, Ends> {
     for _ in 0..5 {
-        let (line, target) = match world.repo.sync_line(&world.target)? {
+        let (line, target) = match follow(world, known)? {
             LineState::Diverged { line, target } => (line, target),
-            LineState::NoTarget => return Ok(Some(format!("the target branch `{}` is gone", world.target))),
-            // What to do about a reset target is said by `publish`.
-            LineState::Tip(_) | LineState::Rewound { .. } => return Ok(None),
+            // What to do about a target that is gone or was reset is said by `sync` and `publish`.
+            LineState::Tip(_) | LineState::Rewound { .. } | LineState::NoTarget => return Ok(None),
         };
         match merge_target(world, policy, &line, &target)? {
             Synced::Merged => return Ok(None),

@@ -50,8 +50,8 @@ pub type StepResult = Result<Answer, Ends>;
 /// Carries out one command and says what it came to.
 pub fn perform(world: &World, job: &Job) -> Vec<Input> {
     match (&job.command, &job.work) {
-        (Command::SyncLine, _) => line::sync(world),
-        (Command::Publish, _) => line::publish(world, &job.policy),
+        (Command::SyncLine, _) => line::sync(world, job.line.as_ref()),
+        (Command::Publish, _) => line::publish(world, &job.policy, job.line.as_ref()),
         (Command::Clean { aid }, _) => vec![prepare::clean(world, aid)],
         (Command::WakeAt { .. }, _) => vec![Input::Tick],
         (_, None) => Vec::new(),
@@ -74,7 +74,7 @@ fn step(world: &World, job: &Job, command: &Command, work: &Work) -> StepResult 
         Command::Snapshot { n, .. } => commit::snapshot(world, work, *n),
         Command::Check { tree, check, .. } => verify::check(world, &job.policy, work, tree, check),
         Command::Commit { .. } => commit::commit(world, work),
-        Command::Merge { .. } => land::merge(world, work),
+        Command::Merge { .. } => land::merge(world, work, job.line.as_ref()),
         Command::Land { .. } => land::land(world, work),
         Command::SyncLine | Command::Publish | Command::Clean { .. } | Command::WakeAt { .. } => Err(Ends::stale("no step of an attempt")),
     }

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use super::{Ends, StepResult, verify};
+use super::{Ends, StepResult, land, verify};
 use crate::base::{Aid, Millis, Oid};
 use crate::core::{Answer, Failure, FailureClass, Input, Step};
-use crate::engine::effects::{ROOT, World};
+use crate::engine::effects::World;
 use crate::engine::machine::Work;
 use crate::git::{self, Repo, Worktree};
 use crate::model::{Policy, Workspace};
@@ -16,12 +15,16 @@ use crate::process;
 
 /// The file of an attempt's directory that holds its base.
 const BASE: &str = "base";
+/// Where an attempt's agents keep their records.
+const AGENT: &str = "agent-";
 
 /// A fresh worktree at the attempt's base, set up. No agent can exist yet, so whatever an
 /// earlier try left is ended and built anew.
 pub fn prepare(world: &World, policy: &Policy, work: &Work) -> StepResult {
     let attempt = &work.attempt;
     let dir = world.attempt_dir(&attempt.aid);
+    // Looked up before the records of an earlier try go: it may have begun elsewhere.
+    let worktree = world.worktree(&attempt.aid)?;
     end_leftovers(&dir, &attempt.aid)?;
     fs::create_dir_all(&dir)?;
     if work.spec.workspace == Workspace::Checkout {
@@ -35,10 +38,12 @@ pub fn prepare(world: &World, policy: &Policy, work: &Work) -> StepResult {
             return Err(Ends::Broken(Failure::new(FailureClass::Bug, message)));
         }
     }
+    if let Some(tip) = world.repo.tip(&Repo::line_ref(&world.target))? {
+        land::refuse_dropped(world, work, &tip)?;
+    }
     // Read again by whoever knows no more than the attempt's id.
     fs::write(dir.join(BASE), attempt.base.as_str())?;
-    fs::write(dir.join(ROOT), world.worktrees.as_os_str().as_bytes())?;
-    let worktree = world.worktree(&attempt.aid)?;
+    world.note_place(&attempt.aid, &worktree)?;
     world.repo.add_worktree(&worktree, &attempt.base, attempt.restore.as_ref())?;
     if !policy.worktree.include.is_empty() {
         world.repo.copy_includes(&worktree, &policy.worktree.include)?;
@@ -77,24 +82,18 @@ pub fn clean(world: &World, aid: &Aid) -> Input {
 /// Keeps the files of an agent step that ended without a snapshot. An error where that cannot
 /// be told: then the files may be all there is of the work.
 fn salvage(world: &World, aid: &Aid, worktree: &Worktree) -> Result<(), Ends> {
-    let dir = world.attempt_dir(aid);
     if !worktree.path().exists() {
         return Ok(());
     }
-    if !dir.exists() {
-        return Err(Ends::Trouble("the records of the attempt are gone, so its files may be all there is of its work".into()));
-    }
-    let steps = (0..).take_while(|n| dir.join(format!("agent-{n}")).exists()).count();
-    // Before an agent was started there is no work.
-    let Some(last) = steps.checked_sub(1) else { return Ok(()) };
-    let keep = keep_ref(aid, last);
-    if world.repo.tip(&keep)?.is_some() {
-        return Ok(());
-    }
+    let dir = world.attempt_dir(aid);
     let base = fs::read_to_string(dir.join(BASE)).ok().and_then(|text| Oid::parse(text.trim()));
-    let base = base.ok_or_else(|| Ends::Trouble("its base is not recorded".into()))?;
-    let message = git::message("Unfinished work of an attempt", "", "");
-    world.repo.snapshot(worktree, &base, &base, &message, Millis(0), &keep)?;
+    let base = base.ok_or_else(|| Ends::Trouble("the record of what it started from is gone".into()))?;
+    let Some(last) = last_step(&dir)? else { return Ok(()) };
+    let keep = keep_ref(aid, last);
+    if world.repo.tip(&keep)?.is_none() {
+        let message = git::message("Unfinished work of an attempt", "", "");
+        world.repo.snapshot(worktree, &base, &base, &message, Millis(0), &keep)?;
+    }
     Ok(())
 }
 
@@ -112,6 +111,22 @@ pub fn clear_orphans(world: &World, known: &BTreeSet<Aid>) {
         );
         clean(world, &aid);
     }
+}
+
+/// The newest step of an attempt that an agent was started for. An attempt that took up the work
+/// of an interrupted one does not begin with the first.
+fn last_step(dir: &Path) -> std::io::Result<Option<usize>> {
+    let mut last = None;
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        last = last.max(name.to_str().and_then(|n| n.strip_prefix(AGENT)?.parse().ok()));
+    }
+    Ok(last)
+}
+
+/// The failure of an attempt whose files somebody deleted.
+pub fn gone(worktree: &Worktree) -> Failure {
+    Failure::new(FailureClass::Tampered, format!("its worktree {} is gone: somebody deleted it", worktree.path().display()))
 }
 
 /// The ref that anchors what step `n` of an attempt left.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::agent::with_output;
-use super::{Ends, StepResult};
+use super::{Ends, StepResult, land};
 use crate::agent;
 use crate::base::{Oid, format_duration};
-use crate::core::{Answer, FailureClass};
+use crate::core::{Answer, FailureClass, Step};
 use crate::engine::effects::World;
 use crate::engine::machine::Work;
 use crate::model::{Check, Policy, Workspace};
@@ -18,9 +18,15 @@ use crate::process::{self, Completion, Ended, Launch, Probe};
 pub fn check(world: &World, policy: &Policy, work: &Work, tree: &Oid, key: &str) -> StepResult {
     let mut checks = work.spec.steps.iter().flat_map(|s| &s.verify).chain(&work.spec.verify).chain(&policy.merge.verify);
     let check = checks.find(|c| c.key() == key).ok_or_else(|| Ends::stale("verify"))?;
+    if let Step::Land { .. } = work.attempt.step
+        && let Some(landed) = land::landed(world, work, &world.line_tip()?)?
+    {
+        // It landed in an earlier life, and what has to pass was changed since.
+        return Ok(landed);
+    }
     let dir = usable_dir(&world.attempt_dir(&work.attempt.aid).join(format!("check-{}-{key}", tree.short())));
     if work.spec.workspace == Workspace::Worktree && matches!(process::probe(&dir)?, Probe::Fresh) {
-        world.repo.set_files(&world.worktree(&work.attempt.aid)?, tree)?;
+        set_files(world, work, tree)?;
     }
     let ended = run(world, policy, work, &dir, check)?;
     if ended == (Ended::Exited { code: 0 }) {
@@ -28,6 +34,15 @@ pub fn check(world: &World, policy: &Policy, work: &Work, tree: &Oid, key: &str)
     }
     let failure = with_output(FailureClass::Verify, format!("verify `{}` {}", check.label(), words(&ended, check)), &dir);
     Ok(Answer::CheckFailed { tree: tree.clone(), failure })
+}
+
+/// Makes the files of the attempt's worktree exactly those of `tree`.
+pub fn set_files(world: &World, work: &Work, tree: &Oid) -> Result<(), Ends> {
+    let worktree = world.worktree(&work.attempt.aid)?;
+    if !worktree.path().is_dir() {
+        return Err(Ends::Broken(super::prepare::gone(&worktree)));
+    }
+    Ok(world.repo.set_files(&worktree, tree)?)
 }
 
 /// One setup command of a new worktree.

@@ -220,7 +220,7 @@ impl World {
         let (waits, others): (Vec<_>, Vec<_>) = owed.iter().filter(|c| !hangs(c)).partition(|c| matches!(c, Command::WakeAt { .. }));
         let command = others.first().copied().or(waits.first().copied().filter(|_| self.hang.is_empty()))?.clone();
         Some(match command {
-            Command::SyncLine => Input::LineSynced { tip: oid(0x3f2a91c) },
+            Command::SyncLine => Input::LineSynced { was: None, tip: oid(0x3f2a91c) },
             Command::Publish => Input::Published { tip: self.state.head.line.tip.clone().unwrap() },
             Command::Clean { aid } => Input::Cleaned { aid },
             Command::WakeAt { at, .. } => {

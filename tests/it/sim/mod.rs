@@ -151,8 +151,14 @@ impl Sim {
         self.turn(first, None);
     }
 
-    /// A person edits a definition while Drover is down.
+    /// A person edits a definition while Drover is down, or what every landing has to pass.
     fn edit(&mut self) -> Input {
+        if self.world.rng.u8(0..3) == 0 {
+            let mut policy = Policy::clone(&self.policy);
+            policy.merge.verify = vec![check(&format!("whole{}", self.runs))];
+            self.policy = Arc::new(policy);
+            return Input::Reconcile { policy: Some(self.policy.clone()), changes: Vec::new() };
+        }
         let ids: Vec<TaskId> = self.specs.keys().cloned().collect();
         let id = ids[self.world.rng.usize(0..ids.len())].clone();
         let spec = self.specs.get_mut(&id).unwrap();

@@ -52,6 +52,8 @@ pub struct World {
     pub commits: BTreeMap<Oid, Commit>,
     pub line: Oid,
     pub target: Oid,
+    /// Where the line was when publishing began.
+    seen: Oid,
     pub worktrees: BTreeSet<Aid>,
     pub agents: BTreeMap<(Aid, usize), Agent>,
     /// (tree, check) pairs that really passed.
@@ -80,6 +82,7 @@ impl World {
             next: 1,
             commits,
             line: root.clone(),
+            seen: root.clone(),
             target: root,
             worktrees: BTreeSet::new(),
             agents: BTreeMap::new(),
@@ -162,8 +165,12 @@ impl World {
         }
     }
 
-    /// The first half of an agent's effect: look, adopt or start. Others have only one half.
+    /// The first half of an agent's effect: look, adopt or start; and of publishing: look where the
+    /// line is. Others have only one half.
     pub fn begin(&mut self, job: &Job) {
+        if job.command == Command::Publish {
+            self.seen = self.follow();
+        }
         let Command::Agent { aid, n, .. } = &job.command else { return };
         let key = (aid.clone(), *n);
         if self.agents.contains_key(&key) && self.bug != Bug::NoAgentProbe {
@@ -191,13 +198,8 @@ impl World {
     pub fn perform(&mut self, job: &Job) -> Vec<Input> {
         match &job.command {
             Command::WakeAt { .. } => vec![Input::Tick],
-            Command::SyncLine => {
-                if self.is_ancestor(&self.line, &self.target) {
-                    self.line = self.target.clone();
-                }
-                vec![Input::LineSynced { tip: self.line.clone() }]
-            }
-            Command::Publish => self.publish(),
+            Command::SyncLine => vec![Input::LineSynced { was: job.line.clone(), tip: self.follow() }],
+            Command::Publish => self.publish(job),
             Command::Clean { aid } => {
                 if self.agents.iter().any(|((a, _), g)| a == aid && g.gone.is_none() && g.ends > self.now) {
                     self.violations.push(format!("the worktree of {aid} was removed under a live agent"));
@@ -217,15 +219,23 @@ impl World {
         }
     }
 
-    fn publish(&mut self) -> Vec<Input> {
+    /// The line follows a target that is ahead.
+    fn follow(&mut self) -> Oid {
         if self.is_ancestor(&self.line, &self.target) {
             self.line = self.target.clone();
-        } else if self.is_ancestor(&self.target, &self.line) {
-            self.target = self.line.clone();
-        } else {
-            return vec![Input::PublishHeld { why: "diverged".into() }];
         }
-        vec![Input::LineSynced { tip: self.line.clone() }, Input::Published { tip: self.line.clone() }]
+        self.line.clone()
+    }
+
+    /// The second half: something may have landed since the first.
+    fn publish(&mut self, job: &Job) -> Vec<Input> {
+        let synced = Input::LineSynced { was: job.line.clone(), tip: self.seen.clone() };
+        if self.is_ancestor(&self.target, &self.line) {
+            self.target = self.line.clone();
+        } else if !self.is_ancestor(&self.line, &self.target) {
+            return vec![synced, Input::PublishHeld { why: "diverged".into() }];
+        }
+        vec![synced, Input::Published { tip: self.line.clone() }]
     }
 
     fn step(&mut self, command: &Command, work: &Work, job: &Job) -> Answer {
@@ -259,6 +269,9 @@ impl World {
                 Answer::Snapshotted { n: *n, snap }
             }
             Command::Check { tree, check, .. } => {
+                if let (Step::Land { .. }, Some(commit)) = (&attempt.step, self.found(&attempt.aid)) {
+                    return Answer::Landed { commit, tip: self.line.clone() };
+                }
                 if self.chance(self.fail_percent / 2) {
                     return Answer::CheckFailed { tree: tree.clone(), failure: Failure::new(FailureClass::Verify, "red") };
                 }

@@ -125,7 +125,7 @@ fn specs_that_rows_skip_are_read_back_also_the_one_that_waits_for_an_attempt_to_
             Input::Reconcile { policy: None, changes: vec![change] }
         };
         let began = Input::RunBegan { run: RunId::parse("run-1").unwrap(), selection: Selection::All };
-        let synced = Input::LineSynced { tip: Oid::parse(&"a".repeat(40)).unwrap() };
+        let synced = Input::LineSynced { was: None, tip: Oid::parse(&"a".repeat(40)).unwrap() };
         for input in [began, synced, define(&first)] {
             store.commit("main", &world.take(&input)).unwrap();
         }

@@ -130,7 +130,7 @@ impl World {
     fn answer(&mut self, command: &Command) -> Input {
         let good = self.rng.u8(0..8) > 0;
         match command {
-            Command::SyncLine => Input::LineSynced { tip: self.oid() },
+            Command::SyncLine => Input::LineSynced { was: None, tip: self.oid() },
             Command::Publish if good => Input::Published { tip: self.state.head.line.tip.clone().unwrap() },
             Command::Publish => Input::PublishHeld { why: "the checkout has changes".into() },
             Command::Clean { aid } => Input::Cleaned { aid: aid.clone() },
