@@ -53,7 +53,7 @@ fn whole(it: &Fixture, agent_runs: Option<usize>) {
 }
 
 /// Processes of attempts of this repository.
-fn survivors(it: &Fixture) -> Vec<String> {
+pub fn survivors(it: &Fixture) -> Vec<String> {
     let home = format!("HOME={}", it.home().display());
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
@@ -66,7 +66,7 @@ fn survivors(it: &Fixture) -> Vec<String> {
     found
 }
 
-fn number(name: &str, default: u64) -> u64 {
+pub fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |v| v.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
 }
 
@@ -144,7 +144,7 @@ fn worktree_has(it: &Fixture, file: &str) -> bool {
 }
 
 /// The shims of this repository.
-fn shims(it: &Fixture) -> Vec<i32> {
+pub fn shims(it: &Fixture) -> Vec<i32> {
     let state = it.state_dir().display().to_string();
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
