@@ -1,10 +1,16 @@
 //! Things that people and checks do to a run while it goes on, or between two of them: nothing
 //! is lost, nothing that was taken back returns, and what is said of a task is true.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::process::Child;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use drover::base::{Millis, Oid, RunId};
+use drover::core::{Change, Input, Selection, State, decide};
 
 use crate::fixture::{CONFIG, Fixture, repo, until};
+use crate::kill::{number, shims, survivors};
 
 fn kill(mut child: Child) {
     child.kill().unwrap();
@@ -174,4 +180,141 @@ fn the_target_may_move_ahead_while_agents_run() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(it.landed(), ["a"]);
     assert_eq!((it.read("x"), it.read("mine")), ("x\n".into(), "mine\n".into()));
+}
+
+/// A run of one task that has begun, and whose line nobody has looked at yet.
+fn begun() -> State {
+    let spec = crate::sim::spec("t", vec![], &mut fastrand::Rng::with_seed(1));
+    let mut state = State::default();
+    decide(&mut state, Millis(1), &Input::Reconcile { policy: None, changes: vec![Change::Define { spec: spec.into(), rerun: false }] });
+    decide(&mut state, Millis(2), &Input::RunBegan { run: RunId::parse("r").unwrap(), selection: Selection::All });
+    state
+}
+
+#[test]
+fn a_run_whose_line_cannot_be_looked_at_ends() {
+    let mut state = begun();
+    assert!(!state.is_finished());
+    decide(&mut state, Millis(3), &Input::PublishHeld { why: "the target branch is gone".into() });
+    assert!(state.is_finished(), "nothing is owed, nothing can begin, and it waits for ever");
+}
+
+#[test]
+fn a_look_at_the_line_from_before_a_landing_does_not_count() {
+    let oid = |c: &str| Oid::parse(&c.repeat(40)).unwrap();
+    let mut state = begun();
+    let mut look = |was: Option<&str>, tip: &str| {
+        decide(&mut state, Millis(3), &Input::LineSynced { was: was.map(oid), tip: oid(tip) });
+        state.head.line.tip.clone().unwrap()
+    };
+    assert_eq!(look(None, "a"), oid("a"));
+    assert_eq!(look(Some("a"), "b"), oid("b"));
+    assert_eq!(look(Some("a"), "a"), oid("b"));
+}
+
+/// A graph with everything that goes wrong by itself: conflicts, failures, checks that fail or
+/// write, sub-tasks, a job in the checkout.
+fn mean_tasks(it: &Fixture, edition: u32, removed: bool) -> String {
+    let log = it.outside("ran").display().to_string();
+    let said = |part: &str| format!("echo $DROVER_ATTEMPT/{part} >>{log}; sleep 0.0$(($$ % 5))");
+    let add = |id: &str| format!("{}; {{ echo {id}; cat shared; }} >new; mv new shared", said("x"));
+    let retry = "retry = { max_attempts = 9, delay = \"5ms\" }\n";
+    let mut text = String::new();
+    for id in ["s0", "s1", "s2"] {
+        text += &task(id, &add(id), &format!("{retry}verify = [\"test $(grep -c {id} shared) = 1; rm -f shared\"]"));
+    }
+    text += &task(
+        "flaky",
+        &format!("{}; test $DROVER_ATTEMPT_NUMBER -gt 1 && echo f >flaky", said("x")),
+        &format!("{retry}depends_on = [\"s0\"]"),
+    );
+    text += &task("edited", &format!("{}; echo {edition} >edited", said("x")), &format!("{retry}depends_on = [\"s1\"]"));
+    if !removed {
+        text += &task("removed", &format!("{}; echo r >removed", said("x")), retry);
+    }
+    text += "[[task]]\nid = \"job\"\ntitle = \"Job\"\nworkspace = \"checkout\"\nrun = \"true\"\ndepends_on = [\"s2\"]\n";
+    text += &task("whole", &format!("{}; cat one two >whole", said("w")), &format!("{retry}depends_on = [\"s2\"]"));
+    for part in ["one", "two"] {
+        let script = format!("$ {}; echo {part} >{part}", said(part));
+        text += &format!(
+            "[[task.subtask]]\nid = \"{part}\"\ntitle = \"Part\"\nprompt = {script:?}\nverify = [\"echo junk >junk; echo no >{part}\"]\n"
+        );
+    }
+    text
+}
+
+#[test]
+fn a_mean_graph_survives_kills_edits_and_a_user_at_work() {
+    let mut rng = fastrand::Rng::with_seed(number("DROVER_KILL_SEED", 1));
+    for _ in 0..number("DROVER_MEAN_ROUNDS", 1) {
+        let it = repo().file("drover.toml", &format!("{CONFIG}\n[merge]\nverify = [\"true\"]\n")).file("shared", "");
+        it.write("drover/t.toml", &mean_tasks(&it, 0, false));
+        let it = it.commit("tasks");
+        let mut shims_killed = false;
+        for n in 0..10 {
+            let verbs: [&[&str]; 6] = [
+                &["apply"],
+                &["apply", "--allow-removals", "--allow-reruns"],
+                &["resume"],
+                &["run"],
+                &["sync"],
+                &["apply", "flaky", "--workers", "2"],
+            ];
+            let verb = verbs[if n == 0 { 0 } else { rng.usize(0..verbs.len()) }];
+            let mut child = it.drover_command(verb).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(rng.u64(0..400)));
+            if rng.u8(0..4) == 0 {
+                it.write(&format!("mine{n}"), "mine\n");
+                it.git(&["add", &format!("mine{n}")]);
+                // Drover may be at work in the checkout: then the user tries again later.
+                let _ = it.command("git").args(["commit", "-qm", "mine"]).output();
+            }
+            let how = [rustix::process::Signal::KILL, rustix::process::Signal::TERM, rustix::process::Signal::INT][rng.usize(0..3)];
+            let _ = rustix::process::kill_process(rustix::process::Pid::from_raw(child.id() as i32).unwrap(), how);
+            child.wait().unwrap();
+            match rng.u8(0..6) {
+                0 => it.write("drover/t.toml", &mean_tasks(&it, n, false)),
+                1 => it.write("drover/t.toml", &mean_tasks(&it, n, true)),
+                2 => drop(it.command("git").args(["gc", "-q", "--prune=now"]).output().unwrap()),
+                3 => {
+                    shims_killed = true;
+                    for shim in shims(&it) {
+                        let _ = rustix::process::kill_process(rustix::process::Pid::from_raw(shim).unwrap(), rustix::process::Signal::KILL);
+                    }
+                }
+                _ => {}
+            }
+        }
+        it.write("drover/t.toml", &mean_tasks(&it, 99, false));
+        let _ = it.command("git").args(["commit", "-qam", "the last word"]).output();
+        let mut ran = it.drover(&["apply", "--allow-removals", "--allow-reruns"]);
+        for _ in 0..3 {
+            if ran.code == Some(5) {
+                it.git(&["merge", "-q", "refs/drover/integration/main"]);
+                ran = it.drover(&["apply", "--allow-removals", "--allow-reruns"]);
+            }
+        }
+        ran.expect(0);
+        assert_eq!(it.read("shared").lines().collect::<BTreeSet<_>>().len(), 3, "{}", it.read("shared"));
+        assert_eq!((it.read("edited"), it.read("whole"), it.read("flaky")), ("99\n".into(), "one\ntwo\n".into(), "f\n".into()));
+        assert!(!it.path("junk").exists(), "what a check wrote has landed");
+        let once = |what: &str, lines: Vec<&str>| {
+            let set: BTreeSet<&str> = lines.iter().copied().collect();
+            assert_eq!(set.len(), lines.len(), "{what} twice: {lines:?}");
+        };
+        let started = fs::read_to_string(it.outside("ran")).unwrap();
+        once("an agent was started", started.lines().collect());
+        let log = it.git(&["log", "--merges", "--format=%(trailers:key=Drover-Attempt,valueonly,separator=%x2C)", "main"]);
+        once("an attempt landed", log.lines().filter(|l| !l.is_empty()).collect());
+        let log = it.git(&["log", "--merges", "--format=%(trailers:key=Drover-Task,valueonly,separator=%x2C)", "main"]);
+        once(
+            "a definition landed",
+            log.lines().filter(|l| !l.is_empty() && !l.starts_with("edited@") && !l.starts_with("removed@")).collect(),
+        );
+        assert!(shims_killed || survivors(&it).is_empty(), "{:?}", survivors(&it));
+        it.git(&["fsck", "--no-dangling"]);
+        let left = it.git(&["worktree", "list"]);
+        assert_eq!(left.lines().count(), 1, "{left}");
+        assert!(it.statuses().iter().all(|(_, s)| s == "completed"), "{:?}", it.statuses());
+    }
 }

@@ -66,7 +66,7 @@ pub fn survivors(it: &Fixture) -> Vec<String> {
     found
 }
 
-fn number(name: &str, default: u64) -> u64 {
+pub fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |v| v.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
 }
 

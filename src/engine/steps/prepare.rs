@@ -138,3 +138,18 @@ pub fn keep_ref(aid: &Aid, n: usize) -> String {
 pub fn at<'a, T>(work: &'a Work, expected: impl Fn(&'a Step) -> Option<T>) -> Result<T, Ends> {
     expected(&work.attempt.step).ok_or_else(|| Ends::stale("step"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_step_is_found_though_the_first_was_of_an_earlier_attempt() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(last_step(dir.path()).unwrap(), None);
+        for name in ["agent-2", "agent-10", "check-11", "setup-12"] {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        assert_eq!(last_step(dir.path()).unwrap(), Some(10));
+    }
+}

@@ -55,7 +55,7 @@ fn check(run: &str) -> Check {
     Check { name: None, run: run.into(), timeout: Duration::from_secs(1) }
 }
 
-fn spec(id: &str, depends_on: Vec<TaskId>, rng: &mut fastrand::Rng) -> Spec {
+pub fn spec(id: &str, depends_on: Vec<TaskId>, rng: &mut fastrand::Rng) -> Spec {
     let id = TaskId::parse(id).unwrap();
     let step = |id: TaskId, verify| StepSpec {
         title: id.to_string(),
