@@ -49,6 +49,9 @@ pub fn main() -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         Err(failure) => {
+            if terminal.json {
+                terminal.json(&failure.json());
+            }
             terminal.error(&failure.message);
             failure.exit.into()
         }
@@ -72,7 +75,7 @@ fn run(cli: &Cli, terminal: &Terminal) -> CliResult {
         Verb::Run(args) => apply::run(&cli.global, terminal, args),
         Verb::Resume => apply::resume(&cli.global, terminal),
         Verb::Status(args) => status::run(&cli.global, terminal, args),
-        Verb::Schema { name } => schema::run(*name),
+        Verb::Schema { name } => schema::run(terminal, *name),
         Verb::Shim { .. } => Err(Failure::new(Exit::Usage, "`__shim` is for Drover itself")),
     }
 }

@@ -2,15 +2,16 @@
 
 use super::args::SchemaName;
 use super::exit::{CliResult, Exit};
+use super::terminal::Terminal;
 use crate::{files, report};
 
-pub fn run(name: SchemaName) -> CliResult {
+pub fn run(terminal: &Terminal, name: SchemaName) -> CliResult {
     let schema = match name {
         SchemaName::Drover => files::schema::drover(),
         SchemaName::Task => files::schema::task(),
         SchemaName::Plan => report::json::plan_schema(),
         SchemaName::Status => report::json::status_schema(),
     };
-    println!("{schema:#}");
+    terminal.json(&schema);
     Ok(Exit::Done)
 }
