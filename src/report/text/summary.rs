@@ -69,9 +69,8 @@ fn failed(id: &TaskId, task: &Task, options: &SummaryOptions) -> String {
         out.extend(lines);
         out.extend(last_lines(&failure.tail, options.tail).into_iter().map(|l| format!("    | {l}\n")));
     }
-    match (options.log)(id) {
-        Some(path) => out.push_str(&format!("    log: {}\n", one_line(&path, 1000))),
-        None => out.push_str(&format!("    log: drover logs {id}\n")),
+    if let Some(path) = (options.log)(id) {
+        out.push_str(&format!("    log: {}\n", one_line(&path, 1000)));
     }
     out
 }
