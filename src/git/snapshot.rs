@@ -1,5 +1,7 @@
 //! The files of a worktree, kept in git, whatever an agent did to its HEAD, branch or index.
 
+use std::path::Path;
+
 use super::error::{GitError, Result};
 use super::nested::paths_of;
 use super::repo::Repo;
@@ -59,7 +61,7 @@ impl Repo {
     /// Writes everything in the worktree that is not ignored as a tree.
     fn write_files(&self, wt: &Worktree, base: &Oid) -> Result<(Oid, Vec<String>)> {
         if !wt.path().is_dir() {
-            return Err(GitError::refused(format!("the worktree {} is gone", wt.path().display())));
+            return Err(self.gone(wt));
         }
         match self.try_write_files(wt, base) {
             // The saved index may be what is broken: once more, without what it remembers.
@@ -68,6 +70,20 @@ impl Repo {
                 self.try_write_files(wt, base)
             }
             done => done,
+        }
+    }
+
+    /// Another HOME makes us look in another place: the work is not lost, and not to be given up.
+    fn gone(&self, wt: &Worktree) -> GitError {
+        let link = std::fs::read_to_string(self.admin_dir(wt).join("gitdir")).unwrap_or_default();
+        let link = Path::new(link.trim_end_matches('\n'));
+        match link.is_absolute() && link.exists() {
+            true => GitError::trouble(format!(
+                "HOME, XDG_STATE_HOME or `[worktree] dir` is not what it was: the worktree is {} and not {}; set it back and run `drover resume`",
+                link.parent().unwrap_or(link).display(),
+                wt.path().display()
+            )),
+            false => GitError::refused(format!("the worktree {} is gone", wt.path().display())),
         }
     }
 
