@@ -7,7 +7,7 @@ use super::fate::Fates;
 use super::{Action, Bounds, Line, Plan, Request, Summary, guard, reason};
 use crate::base::TaskId;
 use crate::core::{Change, Fact, Phase, State, Task};
-use crate::model::{OnChange, OnDependency, Spec};
+use crate::model::{OnChange, OnDependency, Policy, Spec};
 
 /// Why a task that was done, or that came to an end, starts anew.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,12 +60,19 @@ pub fn diff(req: &Request) -> Plan {
         guards: guard::guards(&draft, &renames),
         notes: renames.iter().map(guard::Rename::note).collect(),
         first: req.recorded.head.policy_seq == 0,
-        policy_changed: *req.recorded.policy != *req.policy,
+        policy_changed: is_other(&req.recorded.policy, req.policy),
         bounds: Bounds { to_run: fates.running(), workers: req.policy.workers, critical_path: fates.critical_path() },
         lines,
         errors: draft.errors,
         changes: draft.changes,
     }
+}
+
+/// Whether the project's settings changed. What the flags of one run set for it alone is no
+/// change, or every run with `--workers` would leave one behind.
+fn is_other(recorded: &Policy, now: &Policy) -> bool {
+    let recorded = Policy { workers: now.workers, fail_fast: now.fail_fast, ..recorded.clone() };
+    recorded != *now
 }
 
 impl Draft<'_> {
