@@ -49,7 +49,7 @@ pub fn apply(global: &Global, terminal: &Terminal, args: &ApplyArgs) -> CliResul
         return finish(terminal, &repo, &open.state, &Told::default(), true);
     }
     plan.notes.iter().for_each(|n| terminal.note(n));
-    let reconcile = reconcile_input(&policy, &plan);
+    let reconcile = reconcile_input(&open.state, &policy, &plan);
     run_session(Start { terminal, repo, target, open, project: Some(&project), selection, reconcile: Some(reconcile) })
 }
 
@@ -61,10 +61,16 @@ pub fn sync(global: &Global, terminal: &Terminal, args: &SyncArgs) -> CliResult 
     let plan = reconciled(&project, &project.policy, &open.state, &Selection::All, &args.reconcile)?;
     if !plan.changes.is_empty() || plan.policy_changed {
         let at = now();
-        let facts = decide(&mut open.state, at, &reconcile_input(&project.policy, &plan));
+        let input = reconcile_input(&open.state, &project.policy, &plan);
+        let facts = decide(&mut open.state, at, &input);
         open.store.commit(&target, &batch(&open.state, at, facts))?;
     }
-    terminal.out(&synced(&plan));
+    match terminal.json {
+        true => terminal.json(&serde_json::json!({
+            "format_version": report::json::FORMAT_VERSION, "changes": plan.changes.len(), "settings_changed": plan.policy_changed
+        })),
+        false => terminal.out(&synced(&plan)),
+    }
     Ok(Exit::Done)
 }
 
@@ -148,9 +154,9 @@ pub fn rerun(exprs: &[String], project: &Project, state: &State) -> Result<BTree
     }
 }
 
-fn reconcile_input(policy: &Policy, plan: &Plan) -> Input {
-    let policy = plan.policy_changed.then(|| policy.clone().into());
-    Input::Reconcile { policy, changes: plan.changes.clone() }
+fn reconcile_input(state: &State, policy: &Policy, plan: &Plan) -> Input {
+    let differs = *state.policy != *policy;
+    Input::Reconcile { policy: differs.then(|| policy.clone().into()), changes: plan.changes.clone() }
 }
 
 /// Whether everything selected is done and published, so that a run would find nothing.
@@ -178,6 +184,7 @@ struct Start<'a> {
 
 fn run_session(start: Start<'_>) -> CliResult {
     let Start { terminal, repo, target, open, project, selection, reconcile } = start;
+    restore_line(terminal, &repo, &target, &open.state).map_err(|e| Failure::unfit(e.to_string()))?;
     refuse_rewound(&repo, &target)?;
     let environment = context::environment();
     let policy = project.map_or(&*open.state.policy, |p| &p.policy);
@@ -214,6 +221,20 @@ fn run_session(start: Start<'_>) -> CliResult {
 fn worktrees_root(repo: &Repo, policy: &Policy, environment: &[(String, String)]) -> PathBuf {
     let path = |name: &str| environment.iter().find(|(k, v)| k == name && !v.is_empty()).map(|(_, v)| PathBuf::from(v));
     git::worktrees_root(&policy.worktree.dir, repo, &policy.project, path("XDG_STATE_HOME").as_deref(), path("HOME").as_deref())
+}
+
+/// A line that is gone is made again where the record says that it stood, so that what landed on
+/// it and is not published yet is not lost. A person who lets go of it deletes both refs.
+fn restore_line(terminal: &Terminal, repo: &Repo, target: &str, state: &State) -> Result<(), git::GitError> {
+    let line = Repo::line_ref(target);
+    let Some(tip) = &state.head.line.tip else { return Ok(()) };
+    let let_go = repo.tip(&Repo::published_ref(target))?.is_none();
+    if let_go || repo.tip(&line)?.is_some() || !repo.exists(tip)? {
+        return Ok(());
+    }
+    repo.keep(&line, tip)?;
+    terminal.warn(&format!("{line} was deleted; it is made again at {}, where it stood", tip.short()));
+    Ok(())
 }
 
 /// A target that lost what was published to it was reset by a person: nothing brings undone

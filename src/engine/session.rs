@@ -1,12 +1,13 @@
 //! One run from its first input to its end: the driver, the effects and the runtime put together.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 
 use super::driver::{Driver, Message, Stopped};
 use super::effects::{RealEffects, Running, World};
 use super::machine::Machine;
+use super::preflight;
 use crate::core::{Input, State};
 use crate::git::Repo;
 use crate::report::Reporter;
@@ -59,6 +60,7 @@ impl Session {
             .enable_all()
             .build()
             .map_err(Stopped::Runtime)?;
+        runtime.spawn(preflight::watch_room(vec![self.repo.state_dir(), self.worktrees.clone()]));
         let world = World {
             state_dir: self.repo.state_dir(),
             repo: self.repo,
@@ -67,6 +69,7 @@ impl Session {
             inherited: self.inherited,
             running: Running::default(),
             lock: self.lock,
+            line: Mutex::default(),
         };
         let mut effects = RealEffects { world: Arc::new(world), runtime: runtime.handle().clone(), outbox: outbox.clone() };
         runtime.block_on(async { control(Handle(outbox.clone())) });

@@ -51,8 +51,12 @@ pub fn land(world: &World, work: &Work) -> StepResult {
         let message = format!("the merge {} is not the one that was verified", new.short());
         return Err(Ends::Broken(Failure::new(FailureClass::Bug, message)));
     }
+    let mut line = world.known_line()?;
     match world.repo.land(&world.target, old, new)? {
-        true => Ok(Answer::Landed { commit: new.clone(), tip: new.clone() }),
+        true => {
+            *line = Some(new.clone());
+            Ok(Answer::Landed { commit: new.clone(), tip: new.clone() })
+        }
         false => Ok(Answer::LostRace),
     }
 }

@@ -6,7 +6,15 @@ use crate::git::{LineState, Publish};
 
 /// Brings the line to a target that moved ahead; says where the line stands.
 pub fn sync(world: &World) -> Vec<Input> {
-    match world.repo.sync_line(&world.target) {
+    let mut known = match world.known_line() {
+        Ok(known) => known,
+        Err(error) => return vec![Input::PublishHeld { why: error.to_string() }],
+    };
+    let state = world.repo.sync_line(&world.target);
+    if let Ok(LineState::Tip(tip) | LineState::Diverged { line: tip, .. } | LineState::Rewound { line: tip, .. }) = &state {
+        *known = Some(tip.clone());
+    }
+    match state {
         Ok(LineState::Tip(tip)) => vec![Input::LineSynced { tip }],
         // Work goes on from the line; publishing says what a person has to do.
         Ok(LineState::Diverged { line, .. } | LineState::Rewound { line, .. }) => vec![Input::LineSynced { tip: line }],
