@@ -58,7 +58,9 @@ pub fn sync(global: &Global, terminal: &Terminal, args: &SyncArgs) -> CliResult 
     let project = context::project(global, terminal, &repo)?;
     let target = context::target(&repo, Some(&project))?;
     let mut open = open(&repo, &target)?;
-    let plan = reconciled(&project, &project.policy, &open.state, &Selection::All, &args.reconcile)?;
+    let mut plan = reconciled(&project, &project.policy, &open.state, &Selection::All, &args.reconcile)?;
+    // What a flag of the last run set is put right here, too.
+    plan.policy_changed = *open.state.policy != project.policy;
     if !plan.changes.is_empty() || plan.policy_changed {
         let at = now();
         let input = reconcile_input(&open.state, &project.policy, &plan);
