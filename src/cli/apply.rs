@@ -72,7 +72,8 @@ pub fn sync(global: &Global, terminal: &Terminal, args: &SyncArgs) -> CliResult 
     }
     if terminal.json {
         let (changes, settings) = (plan.changes.len(), plan.policy_changed);
-        terminal.json(&serde_json::json!({ "format_version": "1.0", "recorded_changes": changes, "recorded_settings": settings }));
+        terminal
+            .json(&serde_json::json!({ "format_version": report::json::FORMAT_VERSION, "changes": changes, "settings_changed": settings }));
     } else {
         terminal.out(&synced(&plan));
     }
@@ -174,8 +175,7 @@ pub fn rerun(exprs: &[String], project: &Project, state: &State) -> Result<BTree
 }
 
 fn reconcile_input(policy: &Policy, plan: &Plan) -> Input {
-    let policy = plan.policy_changed.then(|| policy.clone().into());
-    Input::Reconcile { policy, changes: plan.changes.clone() }
+    Input::Reconcile { policy: plan.policy_changed.then(|| policy.clone().into()), changes: plan.changes.clone() }
 }
 
 /// Whether everything selected is done and published, so that a run would find nothing.

@@ -14,7 +14,12 @@ use crate::plan::select::{self, Expr, SelectError, Universe};
 /// The directory the program works in.
 pub fn directory(global: &Global) -> Result<PathBuf, Failure> {
     let dir = global.directory.clone().unwrap_or_else(|| PathBuf::from("."));
-    dir.canonicalize().map_err(|e| Failure::new(Exit::Usage, format!("the directory {} cannot be used: {e}", dir.display())))
+    let unusable = |why: String| Failure::new(Exit::Usage, format!("the directory {} cannot be used: {why}", dir.display()));
+    let real = dir.canonicalize().map_err(|e| unusable(e.to_string()))?;
+    match real.is_dir() {
+        true => Ok(real),
+        false => Err(unusable("it is not a directory".into())),
+    }
 }
 
 pub fn repository(global: &Global) -> Result<Repo, Failure> {
@@ -37,13 +42,19 @@ pub fn project(global: &Global, terminal: &Terminal, repo: &Repo) -> Result<Proj
         )));
     }
     let loaded = files::load(&root, &Options { config: global.config.clone() });
-    if !loaded.report.is_empty() {
-        match terminal.json && loaded.project.is_none() {
-            true => terminal.json(&loaded.report.json()),
-            false => terminal.note(&loaded.report.graphical(terminal.color_err, terminal.width)),
+    let is_in_document = terminal.json && loaded.project.is_none();
+    if !loaded.report.is_empty() && !is_in_document {
+        let shown = loaded.report.graphical(terminal.color_err, terminal.width);
+        // Mistakes are failures: they are shown however quiet it is to be.
+        match loaded.project.is_none() {
+            true => terminal.diagnostics(&shown),
+            false => terminal.note(&shown),
         }
     }
-    loaded.project.ok_or_else(|| Failure::unfit(format!("the files have {}", count(loaded.report.errors(), "mistake"))))
+    loaded.project.ok_or_else(|| Failure {
+        details: loaded.report.json(),
+        ..Failure::unfit(format!("the files have {}", count(loaded.report.errors(), "mistake")))
+    })
 }
 
 /// The branch that finished work lands on: as configured, or the one checked out.

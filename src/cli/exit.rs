@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::report;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// All selected work is done and published, or there was nothing to do.
@@ -42,11 +44,20 @@ pub struct Failure {
     pub exit: Exit,
     /// Lines for people; the first says what happened, the others what to do next.
     pub message: String,
+    /// What `--format json` answers beside the message, if there is more to say.
+    pub details: serde_json::Value,
 }
 
 impl Failure {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+        Self { exit, message: message.into(), details: serde_json::json!({}) }
+    }
+    /// The one document that a command which failed leaves on standard output.
+    pub fn json(&self) -> serde_json::Value {
+        let mut document = self.details.clone();
+        document["format_version"] = report::json::FORMAT_VERSION.into();
+        document["error"] = serde_json::json!({ "exit_code": self.exit as u8, "message": self.message });
+        document
     }
     pub fn unfit(message: impl Into<String>) -> Self {
         Self::new(Exit::Unfit, message)

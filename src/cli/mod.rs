@@ -50,6 +50,9 @@ pub fn main() -> ExitCode {
     match result {
         Ok(exit) => exit.into(),
         Err(failure) => {
+            if terminal.json {
+                terminal.json(&failure.json());
+            }
             terminal.error(&failure.message);
             failure.exit.into()
         }

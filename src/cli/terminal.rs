@@ -60,6 +60,11 @@ impl Terminal {
         }
     }
 
+    /// What is wrong with the files, drawn already.
+    pub fn diagnostics(&self, text: &str) {
+        let _ = writeln!(std::io::stderr().lock(), "{}", text.trim_end_matches('\n'));
+    }
+
     pub fn warn(&self, text: &str) {
         self.marked("33", "warning", text);
     }

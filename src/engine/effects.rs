@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -36,6 +36,8 @@ pub struct World {
     pub inherited: Vec<(String, String)>,
     pub running: Running,
     pub lock: ActiveLock,
+    /// Where this process last put or saw the line. Held while it is moved.
+    pub line: Mutex<Option<Oid>>,
 }
 
 impl World {
@@ -55,9 +57,33 @@ impl World {
         std::fs::write(self.attempt_dir(aid).join(PLACE), worktree.root().as_os_str().as_bytes())
     }
     pub fn line_tip(&self) -> Result<Oid, GitError> {
+        let known = self.known_line()?;
         let line = Repo::line_ref(&self.target);
-        let tip = self.repo.tip(&line)?;
+        let tip = match &*known {
+            Some(tip) => Some(tip.clone()),
+            None => self.repo.tip(&line)?,
+        };
         tip.ok_or_else(|| GitError::trouble(format!("the integration line {line} is gone")))
+    }
+
+    /// Where the line is known to stand, once this run has looked. Nobody but Drover moves it;
+    /// an agent that deleted or moved the ref must neither lose what landed nor land by that,
+    /// so the ref is put back, and what it was moved to is kept.
+    pub fn known_line(&self) -> Result<MutexGuard<'_, Option<Oid>>, GitError> {
+        let known = self.line.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let line = Repo::line_ref(&self.target);
+        if let Some(tip) = &*known {
+            let found = self.repo.tip(&line)?;
+            if found.as_ref() != Some(tip) {
+                if let Some(foreign) = &found {
+                    self.repo.keep(&format!("refs/drover/kept/{}", foreign.short()), foreign)?;
+                }
+                self.repo.move_ref(&line, tip)?;
+                let moved = found.map_or("deleted".to_owned(), |f| format!("moved to {}, kept as refs/drover/kept/{0}", f.short()));
+                tracing::warn!("{line} was {moved}, and not by Drover; it is put back to {}", tip.short());
+            }
+        }
+        Ok(known)
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 
 use super::driver::{Driver, Message, Stopped};
 use super::effects::{RealEffects, Running, World};
 use super::machine::Machine;
-use super::steps;
+use super::{preflight, steps};
 use crate::base::Aid;
 use crate::core::{Input, State};
 use crate::git::Repo;
@@ -67,6 +67,7 @@ impl Session {
             .enable_all()
             .build()
             .map_err(Stopped::Runtime)?;
+        runtime.spawn(preflight::watch_room(vec![self.repo.state_dir(), self.worktrees.clone()]));
         let world = World {
             state_dir: self.repo.state_dir(),
             repo: self.repo,
@@ -75,6 +76,7 @@ impl Session {
             inherited: self.inherited,
             running: Running::default(),
             lock: self.lock,
+            line: Mutex::default(),
         };
         steps::clear_orphans(&world, &self.known);
         let mut effects = RealEffects { world: Arc::new(world), runtime: runtime.handle().clone(), outbox: outbox.clone() };

@@ -73,10 +73,11 @@ pub struct Project {
     pub files: usize,
 }
 
-/// The nearest directory that holds a `drover.toml`, from `start` upwards.
+/// The nearest directory that holds a `drover.toml`, from `start` upwards. One that is no file
+/// counts too, so that it is named and not passed over.
 pub fn find_root(start: &Path) -> Option<PathBuf> {
     let start = fs::canonicalize(start).ok()?;
-    start.ancestors().find(|dir| dir.join(CONFIG).is_file()).map(Path::to_owned)
+    start.ancestors().find(|dir| fs::symlink_metadata(dir.join(CONFIG)).is_ok()).map(Path::to_owned)
 }
 
 /// Reads the project at `root`: every error of every file in one pass.
@@ -131,7 +132,8 @@ impl Loader {
             Err(no) => {
                 let at = self.nowhere(&name);
                 let found = Diagnostic::error(no.code, at, format!("{} cannot be read: {}", quote(&name), no.why));
-                let help = (no.code == Code::MissingFile).then(|| "`drover init` makes a project".to_owned());
+                let help = (no.code == Code::MissingFile)
+                    .then(|| "`drover init` writes one; `--config` and DROVER_CONFIG name another".to_owned());
                 self.findings.push(found.maybe_help(help));
                 return None;
             }
@@ -224,6 +226,10 @@ impl Loader {
 /// hide which record is meant.
 pub fn configured_target(root: &Path, options: &Options) -> Option<String> {
     let path = options.config.clone().unwrap_or_else(|| root.join(CONFIG));
-    let table: toml::Table = std::fs::read_to_string(path).ok()?.parse().ok()?;
+    // A pipe would be waited for, and a device never ends.
+    if !fs::metadata(&path).ok()?.is_file() {
+        return None;
+    }
+    let table: toml::Table = fs::read_to_string(path).ok()?.parse().ok()?;
     table.get("project")?.get("target")?.as_str().map(str::to_owned)
 }

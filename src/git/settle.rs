@@ -40,7 +40,7 @@ impl Journal {
     }
     /// What our lock of the user's index holds: no other lock does.
     fn mark(&self) -> String {
-        format!("drover is publishing {} to {}; if it is not running, run `drover publish`\n", self.new, self.target)
+        format!("drover is publishing {} to {}; if it is not running, run `drover apply`\n", self.new, self.target)
     }
     fn write(&self) -> Vec<u8> {
         let head = format!("{}\n{}\n{}\n", self.target, self.old, self.new);

@@ -13,6 +13,7 @@ mod examples;
 mod files;
 mod fixture;
 mod git;
+mod hostile;
 mod kill;
 mod process;
 mod report;

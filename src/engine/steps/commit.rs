@@ -7,7 +7,7 @@ use super::{Ends, StepResult};
 use crate::core::{Answer, Failure, FailureClass, Snap, Step};
 use crate::engine::effects::World;
 use crate::engine::machine::Work;
-use crate::git::{self, Repo, Snapshot};
+use crate::git::{self, GitError, Repo, Snapshot, Worktree};
 use crate::model::Workspace;
 use crate::process;
 
@@ -36,9 +36,18 @@ pub fn snapshot(world: &World, work: &Work, n: usize) -> StepResult {
         &git::message(&step.title, &summary(work), ""),
         attempt.started,
         &keep_ref(&attempt.aid, n),
-    )?;
+    );
+    let taken = taken.map_err(|e| unfit_for_git(e, world.worktree(&attempt.aid)))?;
     let snap = Snap { problem: problem(work, &taken), tree: taken.tree, commit: taken.commit, unchanged: taken.unchanged };
     Ok(Answer::Snapshotted { n, snap })
+}
+
+/// What git will not take, now or later, is the work of the agent: waiting would not mend it.
+fn unfit_for_git(error: GitError, worktree: Result<Worktree, GitError>) -> Ends {
+    let GitError::Refused { what } = error else { return error.into() };
+    let left = worktree.ok().map(|w| w.path()).filter(|p| p.exists());
+    let place = left.map(|p| format!("\nThe files stay in {}", p.display())).unwrap_or_default();
+    Ends::Broken(Failure::new(FailureClass::Tampered, format!("what it left cannot be put into git: {what}{place}")))
 }
 
 fn summary(work: &Work) -> String {

@@ -76,8 +76,12 @@ pub fn land(world: &World, work: &Work) -> StepResult {
     if !world.lock.still_ours() {
         return Err(Ends::Trouble("the state directory was replaced".into()));
     }
+    let mut line = world.known_line()?;
     match world.repo.land(&world.target, old, new)? {
-        true => Ok(Answer::Landed { commit: new.clone(), tip: new.clone() }),
+        true => {
+            *line = Some(new.clone());
+            Ok(Answer::Landed { commit: new.clone(), tip: new.clone() })
+        }
         false => Ok(Answer::LostRace),
     }
 }

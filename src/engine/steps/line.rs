@@ -8,13 +8,18 @@ use crate::engine::effects::World;
 use crate::git::{GitError, LineState, Publish};
 use crate::model::Policy;
 
-/// Brings the line to a target that moved ahead, and puts one back that was deleted; says where
-/// it stands. `known` is where it was last known to be.
+/// Brings the line to a target that moved ahead, and puts one back that was deleted or moved by
+/// anybody else; says where it stands. `known` is where it was last known to be.
 pub fn follow(world: &World, known: Option<&Oid>) -> Result<LineState, GitError> {
     if let Some(tip) = known {
         world.repo.restore_line(&world.target, tip)?;
     }
-    world.repo.sync_line(&world.target)
+    let mut line = world.known_line()?;
+    let state = world.repo.sync_line(&world.target)?;
+    if let LineState::Tip(tip) | LineState::Diverged { line: tip, .. } | LineState::Rewound { line: tip, .. } = &state {
+        *line = Some(tip.clone());
+    }
+    Ok(state)
 }
 
 pub fn sync(world: &World, known: Option<&Oid>) -> Vec<Input> {

@@ -21,6 +21,23 @@ const AGENT: &str = "agent-";
 /// A fresh worktree at the attempt's base, set up. No agent can exist yet, so whatever an
 /// earlier try left is ended and built anew.
 pub fn prepare(world: &World, policy: &Policy, work: &Work) -> StepResult {
+    for (id, landed) in &work.landed {
+        if let Some(commit) = &landed.commit
+            && work.spec.workspace == Workspace::Worktree
+            && !world.repo.is_ancestor(commit, &work.attempt.base)?
+        {
+            let message = format!("the base {} does not hold what `{id}` landed ({})", work.attempt.base.short(), commit.short());
+            return Err(Ends::Broken(Failure::new(FailureClass::Bug, message)));
+        }
+    }
+    if let (Some(tip), Workspace::Worktree) = (world.repo.tip(&Repo::line_ref(&world.target))?, work.spec.workspace) {
+        land::refuse_dropped(world, work, &tip)?;
+    }
+    furnish(world, policy, work)
+}
+
+/// The worktree itself, and what is run in it before anything else.
+pub fn furnish(world: &World, policy: &Policy, work: &Work) -> StepResult {
     let attempt = &work.attempt;
     let dir = world.attempt_dir(&attempt.aid);
     // Looked up before the records of an earlier try go: it may have begun elsewhere.
@@ -29,17 +46,6 @@ pub fn prepare(world: &World, policy: &Policy, work: &Work) -> StepResult {
     fs::create_dir_all(&dir)?;
     if work.spec.workspace == Workspace::Checkout {
         return Ok(Answer::Prepared);
-    }
-    for (id, landed) in &work.landed {
-        if let Some(commit) = &landed.commit
-            && !world.repo.is_ancestor(commit, &attempt.base)?
-        {
-            let message = format!("the base {} does not hold what `{id}` landed ({})", attempt.base.short(), commit.short());
-            return Err(Ends::Broken(Failure::new(FailureClass::Bug, message)));
-        }
-    }
-    if let Some(tip) = world.repo.tip(&Repo::line_ref(&world.target))? {
-        land::refuse_dropped(world, work, &tip)?;
     }
     // Read again by whoever knows no more than the attempt's id.
     fs::write(dir.join(BASE), attempt.base.as_str())?;

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::prepare::{clean, prepare};
+use super::prepare::{clean, furnish};
 use super::{Ends, verify};
 use crate::base::{Aid, Digest, Millis, Oid, RunId, TaskId};
 use crate::core::{Answer, Attempt, Step};
@@ -50,7 +50,12 @@ pub fn merge_target(world: &World, policy: &Policy, line: &Oid, target: &Oid) ->
     if !world.lock.still_ours() {
         return Err(Ends::Trouble("the state directory was replaced".into()));
     }
-    Ok(if world.repo.land(branch, line, &new)? { Synced::Merged } else { Synced::Moved })
+    let mut known = world.known_line()?;
+    if !world.repo.land(branch, line, &new)? {
+        return Ok(Synced::Moved);
+    }
+    *known = Some(new);
+    Ok(Synced::Merged)
 }
 
 /// What fails on the merged tree, if anything does.
@@ -59,7 +64,7 @@ fn unproved(world: &World, policy: &Policy, aid: &Aid, new: &Oid, tree: &Oid) ->
         return Ok(None);
     }
     let work = work(policy, aid, new);
-    prepare(world, policy, &work)?;
+    furnish(world, policy, &work)?;
     let mut failed = None;
     for check in &policy.merge.verify {
         if let Answer::CheckFailed { failure, .. } = verify::check(world, policy, &work, tree, &check.key())? {

@@ -95,6 +95,7 @@ fn guards_errors_and_notes_stand_below_the_table() {
     let files =
         graph([title("renamed"), task("b").prompt("1"), task("c").prompt("1"), task("strict").on_change(OnChange::Error).prompt("1")]);
     world.policy.workers = 2;
+    world.policy.guidelines = "Be brief.".into();
     insta::assert_snapshot!(text::plan(&world.plan(&files), &heading(&files), false, false), @r#"
     shop · main @ 3f2a91c · 4 tasks, 1 file
       + renamed  T                             claude  ready

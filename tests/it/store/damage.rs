@@ -134,7 +134,7 @@ fn a_record_that_does_not_decode_is_named() {
     for error in both_errors(&fixture.dir) {
         assert!(matches!(error, StoreError::Record { .. }));
         let text = error.to_string();
-        assert!(text.contains("the row of task task-") && text.contains("drover state rebuild"), "{text}");
+        assert!(text.contains("the row of task task-") && text.contains("begins a new record"), "{text}");
     }
 }
 
