@@ -42,7 +42,9 @@ pub fn project(global: &Global, terminal: &Terminal, repo: &Repo) -> Result<Proj
         )));
     }
     let loaded = files::load(&root, &Options { config: global.config.clone() });
-    if !loaded.report.is_empty() && !(terminal.json && loaded.project.is_none()) {
+    // As JSON the mistakes are part of the answer instead.
+    let in_answer = terminal.json && loaded.project.is_none();
+    if !loaded.report.is_empty() && !in_answer {
         let shown = loaded.report.graphical(terminal.color_err, terminal.width);
         // Mistakes are failures: they are shown however quiet it is to be.
         match loaded.project.is_none() {
