@@ -22,8 +22,7 @@ pub enum StoreError {
     /// The file cannot be read. It was not changed.
     #[error(
         "the store {path} cannot be read: {why}\nthe file is kept as it is; move it out of the way (do not delete it) \
-         and run `drover apply`, which begins a new record: it knows nothing of what is finished, so take out of the \
-         task files first what `git log --grep Drover-Task` of the target branch shows to have landed",
+         and run `drover apply`, which begins a new record and finds what has landed in the commits of the target",
         path = .path.display()
     )]
     Damaged { path: PathBuf, why: String },
@@ -31,8 +30,7 @@ pub enum StoreError {
     /// One record does not decode, or what it points at is not there.
     #[error(
         "{record} in the store cannot be read: {why}\nthe store is kept as it is; move it out of the way (do not delete it) \
-         and run `drover apply`, which begins a new record: it knows nothing of what is finished, so take out of the \
-         task files first what `git log --grep Drover-Task` of the target branch shows to have landed"
+         and run `drover apply`, which begins a new record and finds what has landed in the commits of the target"
     )]
     Record { record: String, why: String },
 

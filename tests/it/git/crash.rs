@@ -234,7 +234,10 @@ fn a_publish_killed_while_files_were_written_is_finished() {
     let world = with_deadly_filter();
     die_in_checkout(&world, "publish");
     let half = world.sh("cat a; git rev-parse main; cat .git/index.lock");
-    assert!(half.starts_with("new\n") && half.contains(&world.oid("main~0").to_string()) && half.contains("drover publish"), "{half}");
+    assert!(
+        half.starts_with("new\n") && half.contains(&world.oid("main~0").to_string()) && half.contains("drover is publishing"),
+        "{half}"
+    );
     // As a power cut would leave it.
     world.write("a", "ne");
     world.sh("touch .git/HEAD.lock .git/ORIG_HEAD.lock .git/refs/heads/main.lock .git/index.drover.lock");
