@@ -31,9 +31,10 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// The store, open for writing, and the lock that makes this the one active Drover.
 struct Open {
-    lock: ActiveLock,
-    store: Box<dyn Store>,
     state: State,
+    // Closed before the lock is let go: whoever waits for the lock opens the store at once.
+    store: Box<dyn Store>,
+    lock: ActiveLock,
 }
 
 pub fn apply(global: &Global, terminal: &Terminal, args: &ApplyArgs) -> CliResult {
@@ -106,7 +107,7 @@ fn open(repo: &Repo, target: &str) -> Result<Open, Failure> {
     })?;
     let mut store: Box<dyn Store> = Box::new(RedbStore::open(&dir)?);
     let state = store.load(target)?;
-    Ok(Open { lock, store, state })
+    Ok(Open { state, store, lock })
 }
 
 /// What the flags of this run change in the policy.

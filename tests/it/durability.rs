@@ -182,6 +182,22 @@ fn the_target_may_move_ahead_while_agents_run() {
     assert_eq!((it.read("x"), it.read("mine")), ("x\n".into(), "mine\n".into()));
 }
 
+#[test]
+fn drovers_that_are_started_at_once_take_turns() {
+    let it = repo().file("drover.toml", CONFIG);
+    let tasks: String =
+        ["a", "b"].map(|id| task(id, &format!("echo {id} >>{}; echo {id} >{id}", it.outside("ran").display()), "")).concat();
+    let it = it.file("drover/t.toml", &tasks).commit("tasks");
+    for _ in 0..3 {
+        let all: Vec<Child> = ["apply", "sync", "apply", "sync", "sync", "sync"].map(|verb| it.spawn(&[verb])).into();
+        for child in all {
+            let ran = crate::fixture::ran(&child.wait_with_output().unwrap());
+            ran.expect(0);
+        }
+    }
+    assert_eq!((ran(&it).lines().count(), it.landed().len()), (2, 2));
+}
+
 /// A run of one task that has begun, and whose line nobody has looked at yet.
 fn begun() -> State {
     let spec = crate::sim::spec("t", vec![], &mut fastrand::Rng::with_seed(1));
@@ -265,8 +281,8 @@ fn a_mean_graph_survives_kills_edits_and_a_user_at_work() {
             std::thread::sleep(Duration::from_millis(rng.u64(0..400)));
             if rng.u8(0..4) == 0 {
                 it.write(&format!("mine{n}"), "mine\n");
-                it.git(&["add", &format!("mine{n}")]);
                 // Drover may be at work in the checkout: then the user tries again later.
+                let _ = it.command("git").args(["add", "."]).output();
                 let _ = it.command("git").args(["commit", "-qm", "mine"]).output();
             }
             let how = [rustix::process::Signal::KILL, rustix::process::Signal::TERM, rustix::process::Signal::INT][rng.usize(0..3)];
