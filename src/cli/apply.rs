@@ -32,11 +32,12 @@ const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// The store, open for writing, and the lock that makes this the one active Drover.
 struct Open {
-    lock: ActiveLock,
-    store: Box<dyn Store>,
     state: State,
     /// The attempts that the records of all targets know of.
     known: BTreeSet<Aid>,
+    // Closed before the lock is let go: whoever waits for the lock opens the store at once.
+    store: Box<dyn Store>,
+    lock: ActiveLock,
 }
 
 pub fn apply(global: &Global, terminal: &Terminal, args: &ApplyArgs) -> CliResult {
@@ -119,7 +120,7 @@ fn open(repo: &Repo, target: &str) -> Result<Open, Failure> {
     for other in store.targets()?.iter().filter(|t| *t != target) {
         known.extend(store.load(other)?.standing());
     }
-    Ok(Open { lock, store, state, known })
+    Ok(Open { state, known, store, lock })
 }
 
 /// The record with what was recalled in it, for planning.

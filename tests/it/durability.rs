@@ -104,20 +104,41 @@ fn a_worktree_that_is_deleted_under_its_checks_costs_that_attempt_and_no_more() 
     assert_eq!(it.landed(), ["t"]);
 }
 
-#[test]
-fn work_made_on_a_commit_that_the_user_dropped_is_made_anew_without_it() {
-    let it = repo().file("drover.toml", CONFIG).commit("start").file("secret", "s\n").commit("oops");
-    let it = cut_short(it, "echo x >x", "");
+/// The user takes a commit with a secret out of the branch that an agent has started from.
+fn drop_secret(it: &Fixture) {
     it.git(&["rm", "-q", "secret"]);
-    it.git(&["commit", "-q", "--amend", "-m", "tasks without it"]);
     it.git(&["reset", "-q", "--soft", "HEAD~2"]);
     it.git(&["commit", "-qm", "all without it"]);
+}
+
+#[track_caller]
+fn landed_without_the_secret(it: &Fixture) {
+    assert_eq!(it.landed(), ["a"]);
+    let history = it.git(&["log", "--format=%s", "main"]);
+    assert!(!history.contains("oops") && !it.path("secret").exists(), "what was dropped came back:\n{history}");
+}
+
+#[test]
+fn work_made_on_a_commit_that_was_dropped_between_two_runs_is_made_anew_without_it() {
+    let it = repo().file("drover.toml", CONFIG).commit("start").file("secret", "s\n").commit("oops");
+    let it = cut_short(it, "echo x >x", "");
+    drop_secret(&it);
     fs::write(it.outside("gate"), "").unwrap();
     it.drover(&["resume"]).expect(0);
-    assert_eq!(it.landed(), ["a"]);
-    assert!(!it.path("secret").exists());
-    let history = it.git(&["log", "--format=%s", "main"]);
-    assert!(!history.contains("oops"), "what was dropped came back:\n{history}");
+    landed_without_the_secret(&it);
+}
+
+#[test]
+fn work_made_on_a_commit_that_was_dropped_in_mid_run_is_made_anew_without_it() {
+    let it = repo().file("drover.toml", CONFIG).commit("start").file("secret", "s\n").commit("oops");
+    let a = task("a", &gated(&it, "echo x >x"), "");
+    let it = it.file("drover/t.toml", &a).commit("tasks");
+    let mut child = it.spawn(&["apply"]);
+    until("the agent runs", || ran(&it).contains("a\n"));
+    drop_secret(&it);
+    fs::write(it.outside("gate"), "").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    landed_without_the_secret(&it);
 }
 
 #[test]
@@ -180,6 +201,22 @@ fn the_target_may_move_ahead_while_agents_run() {
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(it.landed(), ["a"]);
     assert_eq!((it.read("x"), it.read("mine")), ("x\n".into(), "mine\n".into()));
+}
+
+#[test]
+fn drovers_that_are_started_at_once_take_turns() {
+    let it = repo().file("drover.toml", CONFIG);
+    let tasks: String =
+        ["a", "b"].map(|id| task(id, &format!("echo {id} >>{}; echo {id} >{id}", it.outside("ran").display()), "")).concat();
+    let it = it.file("drover/t.toml", &tasks).commit("tasks");
+    for _ in 0..3 {
+        let all: Vec<Child> = ["apply", "sync", "apply", "sync", "sync", "sync"].map(|verb| it.spawn(&[verb])).into();
+        for child in all {
+            let ran = crate::fixture::ran(&child.wait_with_output().unwrap());
+            ran.expect(0);
+        }
+    }
+    assert_eq!((ran(&it).lines().count(), it.landed().len()), (2, 2));
 }
 
 /// A run of one task that has begun, and whose line nobody has looked at yet.
@@ -265,8 +302,8 @@ fn a_mean_graph_survives_kills_edits_and_a_user_at_work() {
             std::thread::sleep(Duration::from_millis(rng.u64(0..400)));
             if rng.u8(0..4) == 0 {
                 it.write(&format!("mine{n}"), "mine\n");
-                it.git(&["add", &format!("mine{n}")]);
                 // Drover may be at work in the checkout: then the user tries again later.
+                let _ = it.command("git").args(["add", "."]).output();
                 let _ = it.command("git").args(["commit", "-qm", "mine"]).output();
             }
             let how = [rustix::process::Signal::KILL, rustix::process::Signal::TERM, rustix::process::Signal::INT][rng.usize(0..3)];

@@ -1,7 +1,6 @@
 //! Landing: merge in memory, and a compare-and-swap of the line. One attempt at a time.
 
 use super::commit::trailers;
-use super::line;
 use super::prepare::at;
 use super::{Ends, StepResult};
 use crate::base::Oid;
@@ -10,15 +9,13 @@ use crate::engine::effects::World;
 use crate::engine::machine::Work;
 use crate::git::{self, Merge, Repo};
 
-/// Merges the attempt's commit onto the line's tip, without touching any files. What others have
-/// committed on the target is merged with, as far as the line can follow.
-pub fn merge(world: &World, work: &Work, known: Option<&Oid>) -> StepResult {
+/// Merges the attempt's commit onto the line's tip, without touching any files.
+pub fn merge(world: &World, work: &Work) -> StepResult {
     let attempt = &work.attempt;
     let commit = at(work, |step| match step {
         Step::Merge { commit } => Some(commit),
         _ => None,
     })?;
-    line::follow(world, known)?;
     let tip = world.line_tip()?;
     if let Some(landed) = landed(world, work, &tip)? {
         return Ok(landed);

@@ -9,8 +9,19 @@ use crate::git::{GitError, LineState, Publish};
 use crate::model::Policy;
 
 /// Brings the line to a target that moved ahead, and puts one back that was deleted or moved by
-/// anybody else; says where it stands. `known` is where it was last known to be.
-pub fn follow(world: &World, known: Option<&Oid>) -> Result<LineState, GitError> {
+/// anybody else; says where it stands, or in words why that is not known. `known` is where it
+/// was last known to be.
+pub fn look(world: &World, known: Option<&Oid>) -> Result<Input, String> {
+    let was = known.cloned();
+    match follow(world, known).map_err(|error| error.to_string())? {
+        LineState::Tip(tip) => Ok(Input::LineSynced { was, tip }),
+        // Work goes on from the line; publishing brings the two together.
+        LineState::Diverged { line, .. } | LineState::Rewound { line, .. } => Ok(Input::LineSynced { was, tip: line }),
+        LineState::NoTarget => Err(format!("the target branch `{}` is gone", world.target)),
+    }
+}
+
+fn follow(world: &World, known: Option<&Oid>) -> Result<LineState, GitError> {
     if let Some(tip) = known {
         world.repo.restore_line(&world.target, tip)?;
     }
@@ -22,15 +33,9 @@ pub fn follow(world: &World, known: Option<&Oid>) -> Result<LineState, GitError>
     Ok(state)
 }
 
+/// The same for a run that begins, which cannot go on without.
 pub fn sync(world: &World, known: Option<&Oid>) -> Vec<Input> {
-    let was = known.cloned();
-    match follow(world, known) {
-        Ok(LineState::Tip(tip)) => vec![Input::LineSynced { was, tip }],
-        // Work goes on from the line; publishing brings the two together.
-        Ok(LineState::Diverged { line, .. } | LineState::Rewound { line, .. }) => vec![Input::LineSynced { was, tip: line }],
-        Ok(LineState::NoTarget) => vec![Input::PublishHeld { why: format!("the target branch `{}` is gone", world.target) }],
-        Err(error) => vec![Input::PublishHeld { why: error.to_string() }],
-    }
+    vec![look(world, known).unwrap_or_else(|why| Input::PublishHeld { why })]
 }
 
 /// Brings the target to the line, if that touches nothing of a person's. Commits of people that

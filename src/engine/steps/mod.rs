@@ -56,13 +56,17 @@ pub fn perform(world: &World, job: &Job) -> Vec<Input> {
         (Command::WakeAt { .. }, _) => vec![Input::Tick],
         (_, None) => Vec::new(),
         (command, Some(work)) => {
+            // What others have committed on the target is merged with, as far as the line can follow.
+            let seen = matches!(command, Command::Merge { .. }).then(|| line::look(world, job.line.as_ref()));
             let result = step(world, job, command, work);
             let answer = result.unwrap_or_else(|ends| match ends {
                 Ends::Broken(failure) => Answer::Broken { failure },
                 Ends::Trouble(why) => Answer::Trouble { why },
                 Ends::CutShort => Answer::CutShort,
             });
-            vec![Input::Answer { task: work.spec.id.clone(), aid: work.attempt.aid.clone(), answer }]
+            let answer = Input::Answer { task: work.spec.id.clone(), aid: work.attempt.aid.clone(), answer };
+            // Where it could not be looked at, publishing says so.
+            seen.into_iter().flatten().chain([answer]).collect()
         }
     }
 }
@@ -74,7 +78,7 @@ fn step(world: &World, job: &Job, command: &Command, work: &Work) -> StepResult 
         Command::Snapshot { n, .. } => commit::snapshot(world, work, *n),
         Command::Check { tree, check, .. } => verify::check(world, &job.policy, work, tree, check),
         Command::Commit { .. } => commit::commit(world, work),
-        Command::Merge { .. } => land::merge(world, work, job.line.as_ref()),
+        Command::Merge { .. } => land::merge(world, work),
         Command::Land { .. } => land::land(world, work),
         Command::SyncLine | Command::Publish | Command::Clean { .. } | Command::WakeAt { .. } => Err(Ends::stale("no step of an attempt")),
     }

@@ -209,12 +209,15 @@ impl World {
             }
             step => {
                 let Some(work) = &job.work else { return vec![] };
+                let seen = matches!(step, Command::Merge { .. }).then(|| self.follow());
                 let answer = if self.chance(self.trouble_percent) && !matches!(step, Command::Agent { .. }) {
                     Answer::Trouble { why: "no space left".into() }
                 } else {
                     self.step(step, work, job)
                 };
-                vec![Input::Answer { task: work.spec.id.clone(), aid: work.attempt.aid.clone(), answer }]
+                let answer = Input::Answer { task: work.spec.id.clone(), aid: work.attempt.aid.clone(), answer };
+                let synced = seen.map(|tip| Input::LineSynced { was: job.line.clone(), tip });
+                synced.into_iter().chain([answer]).collect()
             }
         }
     }
