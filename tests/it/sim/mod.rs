@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drover::base::{Digest, Millis, RunId, TaskId};
-use drover::core::{Answer, Change, Command, Flow, Input, Phase, Selection, State, view::Verdict};
+use drover::core::{Answer, Change, Command, Flow, Input, Phase, Publish, Selection, State, view::Verdict};
 use drover::engine::machine::{Done, Job, Machine};
 use drover::model::*;
 use drover::store::{Store, batch, memory::MemoryStore};
@@ -272,6 +272,9 @@ impl Sim {
                 }
                 _ => {}
             }
+        }
+        if state.head.line.publish == Publish::Done && !self.world.is_ancestor(&self.world.line, &self.world.target) {
+            wrong.push("what landed is said to be published, and is not".into());
         }
         let facts = self.store.history(TARGET, 0, usize::MAX).unwrap();
         let landed = facts.iter().filter(|r| matches!(r.fact, drover::core::Fact::Landed { .. })).count();
