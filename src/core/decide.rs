@@ -20,9 +20,9 @@ pub fn decide(state: &mut State, now: Millis, input: &Input) -> Vec<Fact> {
     let mut decider = Decider { state, now, facts: Vec::new() };
     decider.take(input);
     match input {
-        // Comes before a run begins. The record may be of a run that was cut short: what that
+        // These come before a run begins. The record may be of a run that was cut short: what that
         // one had selected, and where the line was then, is nothing to begin work on.
-        Input::Reconcile { .. } => decider.state.settle_index(),
+        Input::Recall { .. } | Input::Reconcile { .. } => decider.state.settle_index(),
         _ => decider.settle(),
     }
     decider.facts

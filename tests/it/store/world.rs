@@ -80,7 +80,11 @@ impl World {
     }
 
     pub fn take(&mut self, input: &Input) -> Batch {
-        let facts = decide(&mut self.state, self.now, input);
+        let mut facts = decide(&mut self.state, self.now, input);
+        // By itself a reconcile begins nothing; here it stands for what comes right after it, too.
+        if matches!(input, Input::Reconcile { .. }) {
+            facts.extend(decide(&mut self.state, self.now, &Input::Tick));
+        }
         batch(&self.state, self.now, facts)
     }
 
