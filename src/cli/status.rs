@@ -7,7 +7,7 @@ use super::terminal::Terminal;
 use crate::engine::driver::now;
 use crate::report;
 use crate::report::text::StatusOptions;
-use crate::store::redb;
+use crate::store::{lock, redb};
 
 pub fn run(global: &Global, terminal: &Terminal, args: &StatusArgs) -> CliResult {
     let repo = context::repository(global)?;
@@ -18,7 +18,8 @@ pub fn run(global: &Global, terminal: &Terminal, args: &StatusArgs) -> CliResult
     if terminal.json {
         terminal.json(&report::json::status(&state, now()));
     } else {
-        let options = StatusOptions { tree: args.tree, oneline: args.oneline, color: terminal.color_out };
+        let deserted = !lock::is_held(&repo.state_dir());
+        let options = StatusOptions { tree: args.tree, oneline: args.oneline, color: terminal.color_out, deserted };
         terminal.out(&report::text::status(&state, now(), options));
     }
     Ok(Exit::Done)

@@ -49,6 +49,14 @@ pub fn acquire(dir: &Path, wait: Duration) -> Result<ActiveLock, LockError> {
     Ok(lock)
 }
 
+/// Whether somebody holds the lock of a state directory right now. Writes nothing.
+pub fn is_held(dir: &Path) -> bool {
+    let Ok(file) = OpenOptions::new().read(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(dir.join("lock")) else {
+        return false;
+    };
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+}
+
 /// The lock, not inherited: for a moment's work without children.
 pub(super) fn take(dir: &Path, wait: Duration) -> Result<ActiveLock, LockError> {
     let path = dir.join("lock");

@@ -102,7 +102,9 @@ fn a_running_agent_is_adopted_after_a_kill_and_not_run_again() {
     until("the agent runs", || ran.exists());
     child.kill().unwrap();
     child.wait().unwrap();
+    assert!(it.drover(&["status"]).expect(0).out.contains("was cut short"), "nobody is at work");
     let mut child = start(&it, "resume");
+    until("the next one is at work", || !it.drover(&["status"]).out.contains("was cut short"));
     fs::write(&gate, "").unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(fs::read_to_string(&ran).unwrap(), "ran\n");

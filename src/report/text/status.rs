@@ -16,6 +16,8 @@ pub struct StatusOptions {
     /// The counts alone.
     pub oneline: bool,
     pub color: bool,
+    /// No Drover is at work: a run that has not ended was cut short.
+    pub deserted: bool,
 }
 
 pub fn status(state: &State, now: Millis, options: StatusOptions) -> String {
@@ -26,18 +28,21 @@ pub fn status(state: &State, now: Millis, options: StatusOptions) -> String {
         return format!("{project}: {tally}\n");
     }
     let rows = if options.tree { tree(state, &views, now) } else { list(views, now) };
-    let mut out = format!("{project} · {}\n", run(state, now));
+    let mut out = format!("{project} · {}\n", run(state, now, options.deserted));
     out.push_str(&table(&rows, Paint { on: options.color }));
     out.push_str(&format!("{tally}.\n"));
     out.extend(words::publish(state).map(|line| format!("{line}\n")));
     out
 }
 
-fn run(state: &State, now: Millis) -> String {
+fn run(state: &State, now: Millis, deserted: bool) -> String {
     match &state.head.run {
         None => "never run".into(),
         Some(run) if run.ended => format!("last run {}, began {} ago", run.id, format_duration(now.since(run.began))),
-        Some(run) => format!("run {}, began {} ago", run.id, format_duration(now.since(run.began))),
+        Some(run) => {
+            let began = format!("run {}, began {} ago", run.id, format_duration(now.since(run.began)));
+            if deserted { format!("{began}, was cut short: `drover resume` goes on") } else { began }
+        }
     }
 }
 
