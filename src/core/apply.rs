@@ -61,6 +61,7 @@ impl State {
                     limits: Default::default(),
                 });
                 self.head.run_seq = seq;
+                self.begun = true;
                 self.selection = selection.clone();
                 // The world may have moved while nobody looked.
                 self.head.line = Line { tip: None, publish: Publish::Owed };

@@ -19,12 +19,7 @@ pub const POISON: u32 = 10;
 pub fn decide(state: &mut State, now: Millis, input: &Input) -> Vec<Fact> {
     let mut decider = Decider { state, now, facts: Vec::new() };
     decider.take(input);
-    match input {
-        // These come before a run begins. The record may be of a run that was cut short: what that
-        // one had selected, and where the line was then, is nothing to begin work on.
-        Input::Recall { .. } | Input::Reconcile { .. } => decider.state.settle_index(),
-        _ => decider.settle(),
-    }
+    decider.settle();
     decider.facts
 }
 
@@ -209,7 +204,9 @@ impl Decider<'_> {
     /// `outstanding` looks at a clock.
     fn settle(&mut self) {
         self.state.settle_index();
-        if self.state.flow == Flow::Interrupting || self.state.head.run.as_ref().is_none_or(|r| r.ended) {
+        // The record may be of a run that was cut short. What that one had selected, and where
+        // the line was then, is nothing to begin work on.
+        if !self.state.begun || self.state.flow == Flow::Interrupting || self.state.head.run.as_ref().is_none_or(|r| r.ended) {
             return;
         }
         self.fire_timers();

@@ -22,6 +22,8 @@ pub struct State {
     pub tasks: BTreeMap<TaskId, Task>,
     /// Of this process alone: a restart starts anew.
     pub flow: Flow,
+    /// A run has begun in this process.
+    pub(super) begun: bool,
     pub(super) index: Index,
 }
 
@@ -360,7 +362,7 @@ impl State {
 
     /// A state as loaded: the parts that are derived are made anew.
     pub fn assemble(head: Header, policy: Arc<Policy>, selection: Selection, tasks: BTreeMap<TaskId, Task>) -> Self {
-        let mut state = Self { head, policy, selection, tasks, flow: Flow::Running, index: Index::default() };
+        let mut state = Self { head, policy, selection, tasks, flow: Flow::Running, begun: false, index: Index::default() };
         state.reindex();
         state
     }
