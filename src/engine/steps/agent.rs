@@ -20,6 +20,9 @@ pub fn run(world: &World, policy: &Policy, work: &Work, n: usize) -> StepResult 
     let step = work.spec.steps.get(n).ok_or_else(|| Ends::stale("agent"))?;
     let dir = world.attempt_dir(&work.attempt.aid).join(format!("agent-{n}"));
     let launch = launch(world, policy, work, n, step)?;
+    if !world.attempt_dir(&work.attempt.aid).is_dir() {
+        return forgotten(world, work, n, &dir);
+    }
     tidy_up(world, work, n, &dir)?;
     let exit = match world.running.run(&dir, &launch) {
         None => return Err(Ends::CutShort),
@@ -28,6 +31,15 @@ pub fn run(world: &World, policy: &Policy, work: &Work, n: usize) -> StepResult 
         Some(Ok(Completion::Finished(record))) => judge(step, &record.ended, &dir)?,
     };
     Ok(Answer::AgentEnded { n, exit })
+}
+
+/// Somebody deleted the records of the attempt: whether the agent runs, ran or never began is not
+/// known. It must not run beside another, so what there is ends, and its files are kept.
+fn forgotten(world: &World, work: &Work, n: usize, dir: &Path) -> StepResult {
+    process::sweep(work.attempt.aid.as_str());
+    std::fs::create_dir_all(dir)?;
+    super::prepare::note_base(world, work)?;
+    Ok(Answer::AgentEnded { n, exit: Exit { outcome: Outcome::Interrupted, summary: String::new() } })
 }
 
 /// A sub-task begins with what the one before it left, and not with what the checks of that one

@@ -47,8 +47,7 @@ pub fn furnish(world: &World, policy: &Policy, work: &Work) -> StepResult {
     if work.spec.workspace == Workspace::Checkout {
         return Ok(Answer::Prepared);
     }
-    // Read again by whoever knows no more than the attempt's id.
-    fs::write(dir.join(BASE), attempt.base.as_str())?;
+    note_base(world, work)?;
     world.note_place(&attempt.aid, &worktree)?;
     world.repo.add_worktree(&worktree, &attempt.base, attempt.restore.as_ref())?;
     if !policy.worktree.include.is_empty() {
@@ -58,6 +57,11 @@ pub fn furnish(world: &World, policy: &Policy, work: &Work) -> StepResult {
         verify::setup(world, policy, work, &dir.join(format!("setup-{n}")), command)?;
     }
     Ok(Answer::Prepared)
+}
+
+/// Read again by `clean`, which knows no more than the attempt's id.
+pub fn note_base(world: &World, work: &Work) -> std::io::Result<()> {
+    fs::write(world.attempt_dir(&work.attempt.aid).join(BASE), work.attempt.base.as_str())
 }
 
 /// Ends what a try that was cut short left running, and forgets its records.
