@@ -155,6 +155,34 @@ fn work_under_way_is_found_again_though_the_project_was_renamed() {
 }
 
 #[test]
+fn an_agent_whose_records_were_deleted_does_not_run_beside_another() {
+    let it = repo().file("drover.toml", CONFIG);
+    let alone =
+        format!("if ! mkdir {0}; then echo beside >>{1}; fi; echo x >>x", it.outside("alone").display(), it.outside("ran").display());
+    let it = cut_short(it, &alone, "");
+    fs::remove_dir_all(it.state_dir().join("attempts")).unwrap();
+    let mut child = it.spawn(&["resume"]);
+    until("the agent begins anew", || ran(&it).lines().count() == 2);
+    fs::write(it.outside("gate"), "").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!((ran(&it).as_str(), it.landed()), ("a\na\n", vec!["a".to_owned()]));
+    assert_eq!(it.git(&["worktree", "list"]).lines().count(), 1);
+}
+
+#[test]
+fn a_store_that_is_deleted_in_mid_run_stops_it() {
+    let it = repo().file("drover.toml", CONFIG);
+    let a = task("a", &gated(&it, "echo x >x"), "");
+    let it = it.file("drover/t.toml", &a).commit("tasks");
+    let child = it.spawn(&["apply"]);
+    until("the agent runs", || ran(&it).contains("a\n"));
+    fs::remove_file(it.state_dir().join("store.redb")).unwrap();
+    fs::write(it.outside("gate"), "").unwrap();
+    let said = crate::fixture::ran(&child.wait_with_output().unwrap()).expect(70);
+    assert!(said.err.contains("store.redb was deleted"), "{}", said.err);
+}
+
+#[test]
 fn nothing_to_do_is_a_success_whatever_an_earlier_run_came_to() {
     let it = repo()
         .file("drover.toml", CONFIG)

@@ -9,6 +9,7 @@ mod layout;
 mod open;
 mod trouble;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use ::redb::{Database, ReadableDatabase, StorageBackend};
@@ -25,6 +26,8 @@ pub const FILE: &str = "store.redb";
 pub struct RedbStore {
     db: Database,
     path: PathBuf,
+    /// Device and inode of the file, if it is one.
+    file: Option<(u64, u64)>,
     /// Why nothing more is written, once a write has failed.
     dead: Option<String>,
 }
@@ -40,7 +43,8 @@ impl RedbStore {
             create::create(dir, &path)?;
         }
         let db = open::writable(&path)?;
-        Ok(Self { db, path, dead: None })
+        let file = identity(&path);
+        Ok(Self { db, path, file, dead: None })
     }
 
     /// A store on another kind of storage, made anew if that is empty. For tests that simulate
@@ -48,8 +52,13 @@ impl RedbStore {
     pub fn with_backend(backend: impl StorageBackend) -> Result<Self, StoreError> {
         let path = PathBuf::from("(a backend)");
         let db = guard(&path, || create::on_backend(backend))?;
-        Ok(Self { db, path, dead: None })
+        Ok(Self { db, path, file: None, dead: None })
     }
+}
+
+/// Which file stands at a path.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
 impl Store for RedbStore {
@@ -68,6 +77,12 @@ impl Store for RedbStore {
         }
         if batch.facts.is_empty() && batch.rows.is_empty() {
             return Ok(());
+        }
+        if self.file.is_some() && self.file != identity(&self.path) {
+            // What is written to a file without a name is gone with this process.
+            let why = format!("{} was deleted or replaced while it was open", self.path.display());
+            self.dead = Some(why.clone());
+            return Err(StoreError::Dead { why });
         }
         // Whether a write that failed is on the disk is not known: nothing more may be written
         // that takes either for granted.
