@@ -209,10 +209,12 @@ fn signal(child: &Child, signal: rustix::process::Signal) {
 fn a_third_ctrl_c_leaves_at_once_and_the_next_start_goes_on() {
     let it = repo();
     let (ran, gate) = (it.outside("ran"), it.outside("gate"));
-    let script = format!("$ trap '' TERM; echo ran >>{}; while [ ! -e {} ]; do sleep 0.02; done; echo x >x", ran.display(), gate.display());
+    // The shell that is started is the one that will not end: were it one below, that one's end
+    // would be the command's.
+    let script = format!("trap '' TERM; echo ran >>{}; while [ ! -e {} ]; do sleep 0.02; done; echo x >x", ran.display(), gate.display());
     let it = it
         .file("drover.toml", &CONFIG.replace("\"1s\"", "\"1h\""))
-        .file("drover/t.toml", &format!("[[task]]\nid = \"t\"\ntitle = \"T\"\nprompt = {script:?}\n"))
+        .file("drover/t.toml", &format!("[[task]]\nid = \"t\"\ntitle = \"T\"\nrun = {script:?}\n"))
         .commit("tasks");
     let mut child = it.spawn(&["apply"]);
     until("the agent runs", || ran.exists());
