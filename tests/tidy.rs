@@ -5,8 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The floors, lowest first: a room may name only rooms on floors below its own.
-const FLOORS: &[&[&str]] =
-    &[&["base"], &["model"], &["core"], &["plan"], &["process"], &["files", "store", "git", "agent"], &["report"], &["engine"], &["cli"]];
+const FLOORS: &[&[&str]] = &[
+    &["base", "fault"],
+    &["model"],
+    &["core"],
+    &["plan"],
+    &["process", "prompt"],
+    &["files", "store", "git", "agent", "control", "watch"],
+    &["report"],
+    &["engine", "telemetry", "notice"],
+    &["cli"],
+];
 
 /// The longest function, in lines from its `fn` to its closing brace.
 const MAX_FUNCTION: usize = 70;

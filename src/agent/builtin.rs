@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+use crate::core::{FailureClass, HoldKind};
 use crate::model::AgentKind;
 
 /// One kind of agent; `builtin.toml` says what each field means.
@@ -18,14 +19,24 @@ pub struct Builtin {
     #[serde(default)]
     pub model: Vec<String>,
     #[serde(default)]
+    pub fallback_model: Vec<String>,
+    #[serde(default)]
     pub session: Vec<String>,
+    #[serde(default)]
+    pub resume: Vec<String>,
+    pub no_conversation: Option<String>,
+    #[serde(default)]
+    pub max_cost: Vec<String>,
+    #[serde(default)]
+    pub max_turns: Vec<String>,
     pub output: Output,
     #[serde(default)]
     pub env: BTreeMap<String, String>,
     #[serde(default)]
     pub not_inherited: Vec<String>,
-    #[serde(default, rename = "hint")]
-    pub hints: Vec<Hint>,
+    pub login: Option<LoginSigns>,
+    #[serde(default, rename = "sign")]
+    pub signs: Vec<Sign>,
 }
 
 /// How standard output is read.
@@ -36,13 +47,36 @@ pub enum Output {
     Plain,
     /// JSON lines; the last one of type `result` says how it went.
     ClaudeStreamJson,
+    CodexJson,
+    GeminiStreamJson,
+    OpencodeJson,
+    CopilotJson,
 }
 
+/// How it shows that somebody is logged in.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Hint {
-    pub says: String,
+pub struct LoginSigns {
+    #[serde(default)]
+    pub variables: Vec<String>,
+    #[serde(default)]
+    pub check: Vec<String>,
+    #[serde(default)]
+    pub files: Vec<String>,
     pub hint: String,
+}
+
+/// What the words of a failure mean.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sign {
+    pub says: String,
+    /// Its service refuses everybody.
+    pub holds: Option<HoldKind>,
+    /// The task's own trouble.
+    pub fails: Option<FailureClass>,
+    /// What to do about it.
+    pub hint: Option<String>,
 }
 
 static BUILTINS: LazyLock<BTreeMap<String, Builtin>> =
@@ -61,8 +95,18 @@ pub fn all() -> impl Iterator<Item = (&'static str, &'static Builtin)> {
 impl Builtin {
     /// What to do about a failure with these words, if that is known.
     pub fn hint(&self, words: &str) -> Option<&str> {
+        self.signs(words).find_map(|s| s.hint.as_deref())
+    }
+
+    /// The signs in the words of a failure.
+    pub fn signs(&self, words: &str) -> impl Iterator<Item = &Sign> {
         let words = words.to_lowercase();
-        self.hints.iter().find(|h| words.contains(&h.says.to_lowercase())).map(|h| h.hint.as_str())
+        self.signs.iter().filter(move |s| words.contains(&s.says.to_lowercase()))
+    }
+
+    /// Whether the caller chooses the id of a conversation; else it is the agent's to choose.
+    pub fn names_conversations(&self) -> bool {
+        !self.session.is_empty()
     }
 }
 
@@ -72,11 +116,10 @@ mod tests {
 
     #[test]
     fn every_kind_has_a_table_and_every_table_a_kind() {
-        let kinds = [AgentKind::ClaudeCode, AgentKind::Command];
-        for kind in kinds {
+        for kind in AgentKind::ALL {
             of(kind);
         }
-        assert_eq!(all().count(), kinds.len());
+        assert_eq!(all().count(), AgentKind::ALL.len());
     }
 
     #[test]

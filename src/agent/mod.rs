@@ -6,16 +6,31 @@
 //! agent prints is hostile input.
 
 mod builtin;
+mod classify;
+mod conflict;
 mod detect;
 mod environment;
+mod forms;
 mod invoke;
+mod lines;
+mod login;
+mod outcome;
 mod prompt;
+mod said;
 mod stream;
+mod usage;
 mod verdict;
+mod work;
 
-pub use detect::{Found, detect, missing};
+pub use conflict::{Commit, Conflict, MAX_COMMITS, MAX_PATHS};
+pub use detect::{Found, detect, missing, program, version};
 pub use environment::environment;
-pub use invoke::{Context, Invocation, invoke, session_id, shell};
+pub use invoke::{Context, Invocation, goes_on, invoke, session_id, shell};
+pub use login::{Login, login};
+pub use outcome::{MAX_OUTCOME, Said, misread, outcome_schema, said, weigh};
 pub use prompt::prompt;
+pub use said::{Heard, listen};
 pub use stream::{AgentEvent, Reader, Report};
-pub use verdict::verdict;
+pub use usage::Used;
+pub use verdict::{knows_no_conversation, verdict};
+pub use work::{Change, File, Files, Landed, Left, MAX_FILES};

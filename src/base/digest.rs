@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -13,7 +14,7 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 
 /// A versioned digest of a task's definition, `1:` and 16 hexadecimal digits.
 /// The version names the rule that says what goes in; older rules stay computable.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Digest(Arc<str>);
 
@@ -46,7 +47,7 @@ impl fmt::Debug for Digest {
 }
 
 /// The name of a git object: 40 (SHA-1) or 64 (SHA-256) hexadecimal digits.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Oid(Arc<str>);
 

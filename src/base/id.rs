@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The longest segment of an id, in characters.
@@ -54,7 +55,7 @@ fn check_segment(segment: &str) -> Result<(), BadId> {
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident, $check:expr) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
         pub struct $name(Arc<str>);
 
         impl $name {
@@ -129,6 +130,11 @@ impl Aid {
     /// The `n`th attempt that is claimed under `run`'s store. Unique because the run's id is.
     pub fn new(run: &RunId, n: u64) -> Self {
         Self(format!("{run}-{n}").into())
+    }
+
+    /// The run that claimed it.
+    pub fn run(&self) -> RunId {
+        RunId(self.0.rsplit_once('-').map_or(&*self.0, |(run, _)| run).into())
     }
 }
 

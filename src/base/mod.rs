@@ -4,9 +4,12 @@
 
 pub mod digest;
 pub mod id;
+mod size;
 pub mod text;
 pub mod time;
+pub mod trace;
 
 pub use digest::{Digest, Oid, sha256_hex};
 pub use id::{Aid, BadId, EpicId, RunId, TaskId};
+pub use size::{format_size, parse_size};
 pub use time::{Millis, format_duration, parse_duration};

@@ -25,6 +25,20 @@ pub fn block(text: &str) -> String {
     text.replace("\r\n", "\n").chars().filter(|c| matches!(c, '\n' | '\t') || !hidden(*c)).collect()
 }
 
+/// Like [`block`], but what a terminal would obey, or hide, is spelt out: for texts whose every
+/// character matters.
+pub fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => out.push(c),
+            c if hidden(c) => out.push_str(&format!("<U+{:04X}>", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 fn hidden(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
@@ -38,6 +52,16 @@ pub fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str
         .filter(|(distance, _)| *distance <= limit)
         .min()
         .map(|(_, c)| c)
+}
+
+/// The first few names of a list, each on one line, and how many more there are.
+pub fn some_of(names: &[String]) -> String {
+    const MOST: usize = 20;
+    let mut shown: Vec<String> = names.iter().take(MOST).map(|name| one_line(name, 200)).collect();
+    if names.len() > MOST {
+        shown.push(format!("and {} more", names.len() - MOST));
+    }
+    shown.join(", ")
 }
 
 /// `1 task`, `3 tasks`.
@@ -54,6 +78,7 @@ mod tests {
         assert_eq!(one_line("a\u{1b}[31mred\u{202e}\nb\0", 99), "a[31mred b");
         assert_eq!(one_line("abcdef", 3), "abc…");
         assert_eq!(block("a\u{7}\r\nb"), "a\nb");
+        assert_eq!(visible("a\u{1b}[2J\t\u{202e}\r\n"), "a<U+001B>[2J\t<U+202E><U+000D>\n");
     }
 
     #[test]

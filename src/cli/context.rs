@@ -3,13 +3,16 @@
 use std::path::PathBuf;
 
 use super::args::{Global, Select};
+use super::ci;
 use super::exit::{Exit, Failure};
 use super::terminal::Terminal;
-use crate::base::text::count;
+use crate::base::TaskId;
+use crate::base::text::{count, one_line};
 use crate::core::Selection;
-use crate::files::{self, Options, Project};
+use crate::files::{self, Loaded, Options, Project};
 use crate::git::{Head, Repo};
 use crate::plan::select::{self, Expr, SelectError, Universe};
+use crate::report;
 
 /// The directory the program works in.
 pub fn directory(global: &Global) -> Result<PathBuf, Failure> {
@@ -28,6 +31,17 @@ pub fn repository(global: &Global) -> Result<Repo, Failure> {
 
 /// Reads and checks the files; what is wrong with them is shown, all at once.
 pub fn project(global: &Global, terminal: &Terminal, repo: &Repo) -> Result<Project, Failure> {
+    project_of(global, terminal, repo, None)
+}
+
+/// The same, with the settings of one task.
+pub fn project_of(global: &Global, terminal: &Terminal, repo: &Repo, task: Option<&TaskId>) -> Result<Project, Failure> {
+    let (project, _) = loaded(global, terminal, repo, Options { explain: task.cloned(), ..options(global) })?;
+    Ok(project)
+}
+
+/// The same with all that was found beside it, read as `options` say.
+pub fn loaded(global: &Global, terminal: &Terminal, repo: &Repo, options: Options) -> Result<(Project, Loaded), Failure> {
     let dir = directory(global)?;
     let root = match &global.config {
         Some(_) => repo.root().to_owned(),
@@ -41,8 +55,15 @@ pub fn project(global: &Global, terminal: &Terminal, repo: &Repo) -> Result<Proj
             repo.root().display()
         )));
     }
-    let loaded = files::load(&root, &Options { config: global.config.clone() });
+    let mut loaded = files::load(&root, &options);
+    if let Some(why) = no_profile(global.profile.as_deref(), &loaded) {
+        return Err(Failure::new(Exit::Usage, why));
+    }
     let is_in_document = terminal.json && loaded.project.is_none();
+    if terminal.is_github() {
+        let found = report::ci::of_files(&loaded.report, &ci::prefix(&root));
+        terminal.commands(&report::ci::annotations(&found, "The log of this step has all of them."));
+    }
     if !loaded.report.is_empty() && !is_in_document {
         let shown = loaded.report.graphical(terminal.color_err, terminal.width);
         // Mistakes are failures: they are shown however quiet it is to be.
@@ -51,18 +72,34 @@ pub fn project(global: &Global, terminal: &Terminal, repo: &Repo) -> Result<Proj
             false => terminal.note(&shown),
         }
     }
-    loaded.project.ok_or_else(|| Failure {
-        details: loaded.report.json(),
-        ..Failure::unfit(format!("the files have {}", count(loaded.report.errors(), "mistake")))
-    })
+    match loaded.project.take() {
+        Some(project) => Ok((project, loaded)),
+        None => Err(Failure {
+            details: loaded.report.json(),
+            ..Failure::unfit(format!("the files have {}", count(loaded.report.errors(), "mistake")))
+        }),
+    }
+}
+
+/// How the files are to be read.
+pub fn options(global: &Global) -> Options {
+    Options { config: global.config.clone(), profile: global.profile.clone().filter(|name| !name.is_empty()), ..Options::default() }
+}
+
+/// Why the chosen profile cannot be laid over anything.
+pub fn no_profile(chosen: Option<&str>, loaded: &Loaded) -> Option<String> {
+    let name = chosen.filter(|name| !name.is_empty() && !loaded.profiles.contains(*name) && loaded.project.is_some())?;
+    let there: Vec<&str> = loaded.profiles.iter().map(String::as_str).collect();
+    let there = if there.is_empty() { "it has none".to_owned() } else { format!("there are: {}", there.join(", ")) };
+    Some(format!("drover.toml has no profile `{}`; {}", one_line(name, 100), one_line(&there, 500)))
 }
 
 /// The branch that finished work lands on: as configured, or the one checked out.
-pub fn target(repo: &Repo, project: Option<&Project>) -> Result<String, Failure> {
+pub fn target(global: &Global, repo: &Repo, project: Option<&Project>) -> Result<String, Failure> {
     let name = named_or_checked_out(project.and_then(|p| p.target.clone()), repo)?;
-    if repo.is_shallow() {
+    if repo.is_shallow() && !global.trust_shallow {
         return Err(Failure::unfit(
-            "this is a shallow clone: what landed cannot be merged or found again without its history\n  Fetch it with `git fetch --unshallow`; in CI, check out with `fetch-depth: 0`.",
+            "this is a shallow clone: what landed cannot be merged or found again without its history\n  Fetch it with `git fetch --unshallow`; in CI, check out with `fetch-depth: 0` (GitHub) or `GIT_DEPTH: 0` (GitLab).\n  To go on without, and do again what finished before it begins, say `--trust-shallow`.",
         ));
     }
     match repo.branch_tip(&name) {
@@ -76,10 +113,10 @@ pub fn target(repo: &Repo, project: Option<&Project>) -> Result<String, Failure>
 
 /// The tasks that the arguments name.
 pub fn selection(args: &Select, universe: &Universe) -> Result<Selection, Failure> {
-    let epics: Vec<String> = args.epic.iter().map(|e| format!("epic:{e}")).collect();
-    if args.tasks.is_empty() && args.select.is_empty() && epics.is_empty() && args.exclude.is_empty() {
+    if args.is_all() {
         return Ok(Selection::All);
     }
+    let epics: Vec<String> = args.epic.iter().map(|e| format!("epic:{e}")).collect();
     let mut exprs: Vec<Expr> = parsed(&args.tasks)?.into_iter().map(Expr::with_needs).collect();
     exprs.extend(parsed(&args.select)?);
     exprs.extend(parsed(&epics)?);
@@ -99,11 +136,11 @@ fn refused(error: SelectError) -> Failure {
 
 /// The target that the record is looked up under, also where the files are broken.
 pub fn recorded_target(global: &Global, repo: &Repo) -> Result<String, Failure> {
-    let options = Options { config: global.config.clone() };
-    named_or_checked_out(files::configured_target(repo.root(), &options), repo)
+    named_or_checked_out(files::configured_target(repo.root(), &options(global)), repo)
 }
 
-fn named_or_checked_out(configured: Option<String>, repo: &Repo) -> Result<String, Failure> {
+/// The target that the files name, or the branch that is checked out.
+pub fn named_or_checked_out(configured: Option<String>, repo: &Repo) -> Result<String, Failure> {
     if let Some(name) = configured {
         return Ok(name);
     }

@@ -3,7 +3,7 @@
 use super::args::SchemaName;
 use super::exit::{CliResult, Exit};
 use super::terminal::Terminal;
-use crate::{files, report};
+use crate::{agent, files, report};
 
 pub fn run(terminal: &Terminal, name: SchemaName) -> CliResult {
     let schema = match name {
@@ -11,6 +11,9 @@ pub fn run(terminal: &Terminal, name: SchemaName) -> CliResult {
         SchemaName::Task => files::schema::task(),
         SchemaName::Plan => report::json::plan_schema(),
         SchemaName::Status => report::json::status_schema(),
+        SchemaName::Event => report::events::schema(),
+        SchemaName::Report => report::json::report_schema(),
+        SchemaName::Outcome => agent::outcome_schema(),
     };
     terminal.json(&schema);
     Ok(Exit::Done)

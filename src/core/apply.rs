@@ -2,8 +2,13 @@
 
 use std::sync::Arc;
 
-use super::fact::{Exit, Fact, Recalled, Snap};
-use super::state::{Attempt, Block, Line, Phase, Publish, Run, State, Step, Task};
+use super::fact::Fact;
+use super::gate::Baseline;
+use super::outcome::{Exit, Failure, FailureClass, Outcome};
+use super::pause::Stage;
+use super::push::{Again, Line, Publish};
+use super::state::{Attempt, Block, Phase, Run, State, Step, Task};
+use super::withdraw::Ending;
 use crate::base::{Aid, Millis, Oid, TaskId};
 use crate::model::Spec;
 
@@ -25,22 +30,59 @@ impl State {
         let seq = self.head.seq + 1;
         self.head.seq = seq;
         let done = match fact {
-            Fact::RunBegan { .. } | Fact::Limited(_) | Fact::RunEnded { .. } | Fact::TimeUp => self.apply_run(seq, at, fact),
+            Fact::RunBegan { .. } | Fact::Limited(_) | Fact::Selected { .. } | Fact::RunEnded { .. } | Fact::TimeUp => {
+                self.apply_run(seq, at, fact)
+            }
             Fact::PolicySet { policy } => {
                 self.policy = policy.clone();
                 self.head.policy_seq = seq;
                 Ok(())
             }
             Fact::LineSynced { .. } | Fact::Published { .. } | Fact::PublishHeld { .. } => self.apply_line(fact),
+            Fact::GitChanged { found, .. } => {
+                self.head.unaccepted = found.clone();
+                Ok(())
+            }
+            Fact::PauseMoved { agent, stage } => {
+                self.head.pauses.get_mut(agent).map(|pause| pause.stage = *stage).ok_or("no such agent is paused")
+            }
+            Fact::Pushed { .. }
+            | Fact::PushHeld { .. }
+            | Fact::PushDue
+            | Fact::RemoteSeen { .. }
+            | Fact::PublishDue
+            | Fact::PublishAsked { .. } => {
+                self.apply_push(fact);
+                Ok(())
+            }
+            Fact::Elsewhere { task, found } => self.tasks.get_mut(task).ok_or("no such task").map(|t| t.elsewhere = Some(found.clone())),
+            Fact::Compared { commit, check, green, .. } => {
+                self.head.note_baseline(Baseline { commit: commit.clone(), check: check.clone(), green: *green });
+                Ok(())
+            }
             Fact::Cleaned { aid } => {
                 self.head.garbage.remove(aid);
                 Ok(())
             }
-            Fact::Defined { spec, rerun } => self.define(seq, at, spec, *rerun),
+            Fact::Defined { spec, rerun, inputs } => {
+                let defined = self.define(seq, at, spec, *rerun);
+                self.tasks
+                    .get_mut(&spec.id)
+                    .filter(|t| *rerun && t.attempt().is_none())
+                    .into_iter()
+                    .for_each(|t| t.renewed.clone_from(inputs));
+                defined
+            }
+            Fact::Moved { from, spec } => self.rename(seq, from, spec),
             Fact::Recalled(recalled) => self.recall(seq, at, recalled),
+            Fact::Reverted { task, commit } => self.revert(task, Some(commit)),
+            Fact::Restored { task } => self.revert(task, None),
+            Fact::Hinted(hinted) => self.apply_hint(at, hinted),
             Fact::Removed { task } => self.remove(task),
             Fact::Claimed { task, aid, base } => self.claim(at, task, aid, base),
             Fact::Due { task } => self.due(task),
+            Fact::Retried { .. } | Fact::Reset { .. } | Fact::Cancelled { .. } => self.apply_again(seq, at, fact),
+            Fact::Suspended { .. } | Fact::AllSuspended { .. } | Fact::Marked { .. } => self.apply_again(seq, at, fact),
             _ => self.apply_attempt(seq, at, fact),
         };
         if let Some(task) = fact.task() {
@@ -51,7 +93,9 @@ impl State {
 
     fn apply_run(&mut self, seq: u64, at: Millis, fact: &Fact) -> Applied {
         match fact {
-            Fact::RunBegan { run, selection, continues } => {
+            Fact::RunBegan { run, selection, continues, after } => {
+                let goes_on = |r: &&Run| !r.ended || after.as_ref() == Some(&r.id);
+                let usage = self.head.run.as_ref().filter(goes_on).map(|r| r.usage).unwrap_or_default();
                 self.head.run = Some(Run {
                     id: run.clone(),
                     began: at,
@@ -59,15 +103,25 @@ impl State {
                     ended: false,
                     time_up: false,
                     limits: Default::default(),
+                    usage,
                 });
+                self.renew_pauses(at);
                 self.head.run_seq = seq;
                 self.begun = true;
+                // Looked at before a run is begun.
+                self.head.unaccepted.clear();
                 self.selection = selection.clone();
-                // The world may have moved while nobody looked.
-                self.head.line = Line { tip: None, publish: Publish::Owed };
+                // What a person asked of a Drover that rests is begun with this.
+                let asked = if after.is_some() { self.head.line.asked.clone() } else { Default::default() };
+                self.head.line = Line { asked, ..Line::unknown(&self.head.line.remote) };
                 self.index.spoil();
             }
             Fact::Limited(limits) => self.head.run.as_mut().ok_or("no run is under way")?.limits = *limits,
+            Fact::Selected { selection } => {
+                self.head.run_seq = seq;
+                self.selection = selection.clone();
+                self.index.spoil();
+            }
             Fact::RunEnded { run } => {
                 let current = self.head.run.as_mut().filter(|r| r.id == *run).ok_or("no such run is under way")?;
                 current.ended = true;
@@ -79,11 +133,16 @@ impl State {
 
     fn apply_line(&mut self, fact: &Fact) -> Applied {
         match fact {
-            Fact::LineSynced { tip } => self.head.line.tip = Some(tip.clone()),
+            Fact::LineSynced { tip } => self.head.line.moved(tip),
             // Something may have landed while it was being published.
-            Fact::Published { tip } if self.head.line.tip.as_ref() == Some(tip) => self.head.line.publish = Publish::Done,
+            Fact::Published { tip } if self.head.line.tip.as_ref() == Some(tip) => self.head.line.published(),
             Fact::Published { .. } => {}
-            Fact::PublishHeld { why } => self.head.line.publish = Publish::Held(why.clone()),
+            Fact::PublishHeld { why, again, passing, paths } => {
+                let line = &mut self.head.line;
+                let tries = line.again.tries + 1;
+                line.again = Again { tries, due: *again, passing: *passing, paths: paths.clone() };
+                line.held(why);
+            }
             _ => unreachable!("only the line's facts come here"),
         }
         Ok(())
@@ -96,7 +155,11 @@ impl State {
             return Ok(());
         };
         task.removed = false;
-        if task.attempt().is_some() {
+        if rerun && task.awaits_approval() {
+            // Nobody wants it any more. It stays in git, as every attempt.
+            self.head.garbage.extend(task.last_aid.clone());
+            (task.next, task.next_seq) = (None, 0);
+        } else if task.attempt().is_some() {
             task.next = Some(spec.clone());
             task.next_seq = seq;
             return Ok(());
@@ -113,21 +176,18 @@ impl State {
         Ok(())
     }
 
-    fn recall(&mut self, seq: u64, at: Millis, recalled: &Recalled) -> Applied {
+    fn rename(&mut self, seq: u64, from: &TaskId, spec: &Arc<Spec>) -> Applied {
         self.index.spoil();
-        self.head.landings += 1;
-        let Recalled { spec, digest, aid, commit } = recalled;
-        let task = self.tasks.entry(spec.id.clone()).or_insert_with(|| Task::new(seq, at, spec.clone()));
-        if !task.is_untouched() {
-            return Err("only a task that was never tried is recalled");
+        if self.tasks.get(&spec.id).is_some_and(|t| !t.is_untouched()) {
+            return Err("the new id has a record of its own");
         }
+        let mut task = self.tasks.remove(from).ok_or("no such task")?;
         task.spec = spec.clone();
         task.spec_seq = seq;
-        task.removed = false;
-        task.complete(at, aid, Some(commit.clone()), self.head.landings);
-        if let Some(completion) = &mut task.completion {
-            completion.digest = digest.clone();
-        }
+        // A definition that was to take over stands under the old id; the files bring it anew.
+        task.next = None;
+        task.next_seq = 0;
+        self.tasks.insert(spec.id.clone(), task);
         Ok(())
     }
 
@@ -135,8 +195,11 @@ impl State {
         self.index.spoil();
         let task = self.tasks.get_mut(id).ok_or("no such task")?;
         task.removed = true;
-        // What is under way ends by itself; what is done stays on record.
-        if task.attempt().is_none() && !task.is_completed() {
+        let waits = task.attempt().filter(|a| a.awaits_approval()).map(|a| a.aid.clone());
+        // What is under way ends by itself, but for what waits for a person; what is done stays
+        // on record.
+        if (task.attempt().is_none() || waits.is_some()) && !task.is_completed() {
+            self.head.garbage.extend(waits);
             self.tasks.remove(id);
         }
         Ok(())
@@ -146,6 +209,7 @@ impl State {
         let run = self.head.run.as_ref().ok_or("no run is under way")?.id.clone();
         let landings = self.head.landings;
         let carry = self.usable_carry(id).cloned().filter(|c| c.base == *base);
+        let stand_ins = self.tasks.get(id).map(|t| self.stand_ins(&t.spec)).unwrap_or_default();
         let task = self.tasks.get_mut(id).ok_or("no such task")?;
         if !matches!(task.phase, Phase::Waiting { not_before: None }) {
             return Err("only a task that waits is claimed");
@@ -154,6 +218,8 @@ impl State {
         task.attempts += 1;
         task.last_aid = Some(aid.clone());
         task.carry = None;
+        task.follow_up.clear();
+        let conversation = carry.as_ref().and_then(|c| c.conversation.clone());
         let (snaps, summary, restore, landings) = match carry {
             Some(c) => (c.snaps, c.summary, c.tree, c.landings),
             None => (Vec::new(), String::new(), None, landings),
@@ -170,9 +236,18 @@ impl State {
             snaps,
             summary,
             proofs: Default::default(),
+            reds: Vec::new(),
+            excused: Vec::new(),
+            blemishes: Default::default(),
             delay: None,
             landings,
+            conversation,
+            hints: task.hints.iter().map(|h| h.text.clone()).collect(),
+            usage: Default::default(),
+            ending: None,
+            stand_ins,
         }));
+        task.forget_talk_of_others();
         task.changed = at;
         Ok(())
     }
@@ -189,14 +264,18 @@ impl State {
 
     /// Facts about the attempt that is under way. All of them are fenced by its id.
     fn apply_attempt(&mut self, seq: u64, at: Millis, fact: &Fact) -> Applied {
-        let (id, aid) = attempt_of(fact).ok_or("the fact names no attempt")?;
+        let (id, aid) = fact.attempt().ok_or("the fact names no attempt")?;
+        let policy = self.head.policy_seq;
         let task = self.tasks.get_mut(id).ok_or("no such task")?;
         let Phase::Active(attempt) = &mut task.phase else { return Err("the task has no attempt under way") };
         if attempt.aid != *aid {
             return Err("another attempt is under way");
         }
         task.changed = at;
-        if attempt.advance(fact)? {
+        if attempt.advance(fact, policy)? {
+            if let Fact::AgentEnded { n, exit, .. } = fact {
+                self.heard(id, *n, exit);
+            }
             return Ok(());
         }
         match fact {
@@ -210,6 +289,10 @@ impl State {
                 attempt.step = Step::Agent { n: attempt.snaps.len() };
                 Ok(())
             }
+            Fact::EndAsked { then, .. } => {
+                (attempt.ending, attempt.delay) = (Some(*then), None);
+                Ok(())
+            }
             Fact::Delayed { due, .. } => {
                 attempt.delay = Some(*due);
                 task.interruptions += 1;
@@ -219,29 +302,65 @@ impl State {
         }
     }
 
+    /// What a step used is summed, and an agent that worked is paused no longer.
+    fn heard(&mut self, id: &TaskId, n: usize, exit: &Exit) {
+        let Some(task) = self.tasks.get_mut(id) else { return };
+        task.usage += exit.usage;
+        task.hear_of(&exit.follow_up);
+        self.head.usage += exit.usage;
+        self.head.run.iter_mut().for_each(|run| run.usage += exit.usage);
+        if let Phase::Active(attempt) = &mut task.phase {
+            attempt.usage += exit.usage;
+            exit.thread.iter().for_each(|thread| attempt.named(n, thread));
+        }
+        if matches!(exit.outcome, Outcome::Succeeded | Outcome::Failed(_))
+            && let Some(agent) = task.agent_at(n)
+            && self.head.pauses.get(agent).is_some_and(|p| matches!(p.stage, Stage::Trying(_) | Stage::Open))
+        {
+            self.head.pauses.remove(agent);
+        }
+    }
+
     /// Facts that end the attempt.
     fn end_attempt(&mut self, seq: u64, at: Millis, fact: &Fact, id: &TaskId, aid: &Aid) -> Applied {
         self.head.garbage.insert(aid.clone());
         let task = self.tasks.get_mut(id).ok_or("no such task")?;
+        let ending = task.attempt().and_then(|a| a.ending);
         match fact {
             Fact::Landed { commit, tip, .. } => {
+                task.attempt().into_iter().for_each(|a| self.head.note_excused(a, commit));
                 self.head.landings += 1;
-                self.head.line.tip = Some(tip.clone());
+                self.head.line.moved(tip);
                 self.head.line.publish = Publish::Owed;
                 task.complete(at, aid, Some(commit.clone()), self.head.landings);
+                if ending == Some(Ending::Reset) {
+                    task.restart(seq, at);
+                }
             }
+            Fact::Withdrawn { .. } => task.withdrawn(seq, at, ending),
             Fact::Done { .. } => task.complete(at, aid, None, self.head.landings),
             Fact::Interrupted { .. } => task.interrupt(),
+            Fact::OverBudget { finished, .. } => task.set_aside(*finished),
+            Fact::Held { agent, pause, .. } => {
+                self.head.pauses.insert(agent.clone(), pause.clone());
+                task.set_aside(false);
+            }
             Fact::AttemptFailed { failure, retry, .. } => {
                 task.failures += 1;
                 task.last_failure = Some(failure.clone());
+                task.left = task.leaves();
+                task.conflict = task.conflicted(failure);
                 task.phase = match retry {
                     Some(due) => Phase::Waiting { not_before: Some(*due) },
                     None => Phase::Failed,
                 };
             }
             Fact::Superseded { .. } => task.phase = Phase::Waiting { not_before: None },
-            Fact::Blocked { paths, .. } => task.phase = Phase::Blocked(Block::Conflict { paths: paths.clone() }),
+            Fact::Blocked { paths, .. } => {
+                task.conflict = task.conflicted(&Failure { paths: paths.clone(), ..Failure::new(FailureClass::Conflict, "") });
+                task.phase = Phase::Blocked(Block::Conflict { paths: paths.clone() });
+            }
+            Fact::BlockedExternally { reason, .. } => task.block(reason),
             _ => return Err("the fact is not about an attempt"),
         }
         task.queued = seq;
@@ -256,7 +375,10 @@ impl State {
         if let Some(next) = task.next.take() {
             self.index.spoil();
             let stale = task.completion.as_ref().is_none_or(|c| c.digest != next.digest);
-            let restart = if task.is_completed() {
+            // Not to be started means the newest definition.
+            let restart = if task.phase == Phase::Cancelled {
+                false
+            } else if task.is_completed() {
                 stale && next.on_change == crate::model::OnChange::Rerun
             } else {
                 task.spec.work() != next.work()
@@ -267,72 +389,6 @@ impl State {
                 task.restart(seq, at);
             }
         }
-        if task.removed && !task.is_completed() {
-            self.index.spoil();
-            self.tasks.remove(id);
-        }
-    }
-}
-
-fn attempt_of(fact: &Fact) -> Option<(&TaskId, &Aid)> {
-    use Fact::*;
-    match fact {
-        Prepared { task, aid }
-        | AgentEnded { task, aid, .. }
-        | Snapshotted { task, aid, .. }
-        | CheckPassed { task, aid, .. }
-        | Verified { task, aid, .. }
-        | Committed { task, aid, .. }
-        | LaneTaken { task, aid }
-        | LandIntent { task, aid, .. }
-        | LaneLost { task, aid }
-        | Landed { task, aid, .. }
-        | Done { task, aid }
-        | Delayed { task, aid, .. }
-        | Interrupted { task, aid }
-        | AttemptFailed { task, aid, .. }
-        | Superseded { task, aid }
-        | Blocked { task, aid, .. } => Some((task, aid)),
-        _ => None,
-    }
-}
-
-impl Attempt {
-    /// Facts that only move the attempt on. False: it is not one of those.
-    fn advance(&mut self, fact: &Fact) -> Result<bool, &'static str> {
-        let next = match (fact, &self.step) {
-            (Fact::AgentEnded { n, exit, .. }, Step::Agent { n: at }) if n == at => Step::Snapshot { n: *n, exit: exit.clone() },
-            (Fact::Snapshotted { n, snap, .. }, Step::Snapshot { n: at, exit }) if n == at => {
-                let exit = exit.clone();
-                self.keep(snap, &exit);
-                Step::Verify { n: *n }
-            }
-            (Fact::CheckPassed { tree, check, .. }, Step::Verify { .. } | Step::Land { .. }) => {
-                self.proofs.insert((tree.clone(), check.clone()));
-                return Ok(true);
-            }
-            (Fact::Committed { commit, .. }, Step::Commit) => Step::Queued { commit: commit.clone() },
-            (Fact::LaneTaken { .. }, Step::Queued { commit }) => Step::Merge { commit: commit.clone() },
-            (Fact::LandIntent { old, new, tree, .. }, Step::Merge { commit }) => {
-                Step::Land { commit: commit.clone(), old: old.clone(), new: new.clone(), tree: tree.clone() }
-            }
-            (Fact::LaneLost { .. }, Step::Land { commit, .. }) => Step::Merge { commit: commit.clone() },
-            (Fact::Prepared { .. }, Step::Prepare) | (Fact::Verified { .. }, Step::Verify { .. }) => return Ok(false),
-            (Fact::Landed { .. }, Step::Merge { .. } | Step::Land { .. }) => return Ok(false),
-            (Fact::Done { .. } | Fact::Interrupted { .. }, Step::Verify { .. }) => return Ok(false),
-            (Fact::Superseded { .. }, Step::Queued { .. } | Step::Merge { .. } | Step::Land { .. }) => return Ok(false),
-            (Fact::Blocked { .. }, Step::Merge { .. }) => return Ok(false),
-            (Fact::AttemptFailed { .. } | Fact::Delayed { .. }, _) => return Ok(false),
-            _ => return Err("the attempt is at another step"),
-        };
-        self.step = next;
-        Ok(true)
-    }
-
-    fn keep(&mut self, snap: &Snap, exit: &Exit) {
-        self.snaps.push(snap.clone());
-        if !exit.summary.is_empty() {
-            self.summary = exit.summary.clone();
-        }
+        self.drop_removed(id);
     }
 }

@@ -3,10 +3,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::answer::Answer;
+pub use super::desired::Change;
+use super::mark::Mark;
+use super::outcome::{Exit, Failure, Snap};
+use super::pause::{Pause, Stage};
+use super::push::Elsewhere;
+pub use super::reverts::Recalled;
 use super::state::{Due, Limits, Selection};
-use crate::base::{Aid, Digest, Oid, RunId, TaskId};
+use super::withdraw::Ending;
+use crate::base::{Aid, Oid, RunId, TaskId};
 use crate::model::{Policy, Spec};
 
 /// Everything that can reach the core comes through here.
@@ -14,8 +23,17 @@ use crate::model::{Policy, Spec};
 pub enum Input {
     /// A process took up the work.
     RunBegan { run: RunId, selection: Selection },
+    /// The same process takes it up once more, after its last run came to an end.
+    Again { run: RunId },
+    /// From now on nothing more is claimed, and why; `None`: claims go on. What runs may finish.
+    StandBy { why: Option<String> },
     /// What was landed is written in the commits of the target; the record does not know of it.
     Recall { found: Vec<Recalled> },
+    /// Whether the landed work of these tasks was reverted, and by which commit; `None` for work
+    /// that was, and is whole again.
+    Reverts { found: Vec<(TaskId, Option<Oid>)> },
+    /// From now on the run is to do these.
+    Select { selection: Selection },
     /// The desired state moved.
     Reconcile { policy: Option<Arc<Policy>>, changes: Vec<Change> },
     /// The run that began does something otherwise than the policy says.
@@ -35,158 +53,48 @@ pub enum Input {
     Published { tip: Oid },
     /// It did not, and why, in words; nothing is lost.
     PublishHeld { why: String },
+    /// The same because of these files in a checkout.
+    PublishWaits { why: String, paths: Vec<String> },
+    /// A person wants it tried now; with `restore` also what the target lost is to come back.
+    PublishAsked { restore: bool },
+    /// What git would run or obey that nobody accepted, in words; empty if there is nothing.
+    GitChanges { found: Vec<String> },
+    /// The same for a reason that soon passes by itself.
+    PublishBusy { why: String },
+    /// The remote has the line's commit `tip`.
+    Pushed { tip: Oid },
+    /// It has not got it, and why; `lasting` if somebody has to do something.
+    PushHeld { why: String, lasting: bool },
+    /// The line contains `tip` of the remote, with these records of tasks that landed in other clones.
+    Found { tip: Oid, found: Vec<Elsewhere> },
     /// A worktree of an ended attempt is gone.
     Cleaned { aid: Aid },
+    /// A person wants something of these tasks, all at once: nothing is begun between two of them.
+    /// Whether that changes anything is asked before, see `State::consider`.
+    Orders(Vec<super::control::Order>),
+    /// A person wants something of the whole project: see `State::consider_wish`.
+    Wish(super::wish::Wish),
     /// What an attempt's step came to. Ignored unless it is the step the attempt is in.
-    Answer { task: TaskId, aid: Aid, answer: Answer },
-}
-
-/// A task that the history of the target says has landed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Recalled {
-    /// As the files define it today.
-    pub spec: Arc<Spec>,
-    /// Of the definition that landed.
-    pub digest: Digest,
-    pub aid: Aid,
-    pub commit: Oid,
-}
-
-/// One line of a plan, as the core takes it.
-#[derive(Clone, Debug)]
-pub enum Change {
-    /// A new task or a new definition. `rerun` makes a completed one run again.
-    Define { spec: Arc<Spec>, rerun: bool },
-    /// No longer in the files.
-    Remove { task: TaskId },
-}
-
-#[derive(Clone, Debug)]
-pub enum Answer {
-    Prepared,
-    AgentEnded {
-        n: usize,
-        exit: Exit,
-    },
-    Snapshotted {
-        n: usize,
-        snap: Snap,
-    },
-    CheckPassed {
-        tree: Oid,
-        check: String,
-    },
-    CheckFailed {
-        tree: Oid,
-        failure: Failure,
-    },
-    Committed {
-        commit: Oid,
-    },
-    Merged {
-        old: Oid,
-        new: Oid,
-        tree: Oid,
-    },
-    Conflict {
-        paths: Vec<String>,
-    },
-    /// `commit` carries the attempt's trailers; `tip` is the line's tip that contains it.
-    Landed {
-        commit: Oid,
-        tip: Oid,
-    },
-    /// The line moved between the intent and the swap.
-    LostRace,
-    /// The step cannot succeed, whatever is tried.
-    Broken {
-        failure: Failure,
-    },
-    /// Not the task's fault (disk full, a lock, a network): wait, then do the step again.
-    Trouble {
-        why: String,
-    },
-    /// The step was cut short by an interrupt; do it again at the next start.
-    CutShort,
-}
-
-/// How a step's process ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Exit {
-    pub outcome: Outcome,
-    /// The agent's own words, bounded; goes into the commit's body.
-    pub summary: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    Succeeded,
-    Failed(Failure),
-    /// Killed, rebooted, drained: uses no attempt.
-    Interrupted,
-}
-
-/// The files a step left, kept in git.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Snap {
-    pub tree: Oid,
-    /// A commit of that tree, anchored by a ref of the attempt.
-    pub commit: Oid,
-    /// The tree is the one the attempt started from.
-    pub unchanged: bool,
-    /// What makes the tree unfit to land (a protected path, a tampered link).
-    pub problem: Option<Failure>,
-}
-
-/// Why an attempt did not succeed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Failure {
-    pub class: FailureClass,
-    /// One or more lines: what happened, and where to look.
-    pub message: String,
-    /// The end of the output that shows it, for people and for the next attempt.
-    #[serde(default)]
-    pub tail: String,
-}
-
-impl Failure {
-    pub fn new(class: FailureClass, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), tail: String::new() }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureClass {
-    /// The agent or command said so, by exit code or result.
-    Agent,
-    Timeout,
-    Stall,
-    Verify,
-    /// Nothing was changed where a change was expected.
-    Empty,
-    Protected,
-    Tampered,
-    NestedRepository,
-    Conflict,
-    Setup,
-    /// Interrupted or in trouble too often without progress.
-    Poison,
-    /// A bug of Drover's own.
-    Bug,
+    Answer { task: TaskId, aid: Aid, answer: Box<Answer> },
 }
 
 /// What was decided. Committed before anything follows from it; never changed afterwards.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "fact", rename_all = "snake_case")]
 pub enum Fact {
     RunBegan {
         run: RunId,
         selection: Selection,
         continues: Option<RunId>,
+        /// The run before it of the same watch: what that one used counts here too.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<RunId>,
     },
     Limited(Limits),
+    /// What a run is to do was worked out anew, when the files said something else.
+    Selected {
+        selection: Selection,
+    },
     RunEnded {
         run: RunId,
     },
@@ -198,8 +106,24 @@ pub enum Fact {
     Defined {
         spec: Arc<Spec>,
         rerun: bool,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        inputs: Vec<String>,
+    },
+    /// What was recorded under `from` is of `spec.id` now.
+    Moved {
+        from: TaskId,
+        spec: Arc<Spec>,
     },
     Recalled(Recalled),
+    /// A person took back with this commit what the task had landed.
+    Reverted {
+        task: TaskId,
+        commit: Oid,
+    },
+    /// That was reverted itself: the task's work is whole again.
+    Restored {
+        task: TaskId,
+    },
     Removed {
         task: TaskId,
     },
@@ -211,10 +135,48 @@ pub enum Fact {
     },
     PublishHeld {
         why: String,
+        #[serde(default)]
+        again: Option<Due>,
+        #[serde(default)]
+        passing: bool,
+        #[serde(default)]
+        paths: Vec<String>,
+    },
+    /// Publishing is tried again.
+    PublishDue,
+    /// A person asked for it, and for what the target lost if `restore`.
+    PublishAsked {
+        restore: bool,
+    },
+    Pushed {
+        tip: Oid,
+    },
+    PushHeld {
+        why: String,
+        again: Option<Due>,
+    },
+    /// Pushing is tried again.
+    PushDue,
+    /// The records of others are read up to this commit of the remote.
+    RemoteSeen {
+        tip: Oid,
+    },
+    /// The task landed in another clone while an attempt is under way here.
+    Elsewhere {
+        task: TaskId,
+        found: Elsewhere,
+    },
+    /// Commands for git appeared while attempts ran (those of `during`), or are gone again:
+    /// nothing lands while there are any.
+    GitChanged {
+        found: Vec<String>,
+        during: BTreeSet<TaskId>,
     },
     Cleaned {
         aid: Aid,
     },
+    /// A person has something to say to the next attempt, or nothing any more.
+    Hinted(super::hint::Hinted),
     Claimed {
         task: TaskId,
         aid: Aid,
@@ -241,6 +203,35 @@ pub enum Fact {
         aid: Aid,
         tree: Oid,
         check: String,
+        /// It had failed on that tree before: it is flaky.
+        #[serde(default)]
+        again: bool,
+    },
+    /// It failed, which is not yet the end of the attempt.
+    CheckFailed {
+        task: TaskId,
+        aid: Aid,
+        tree: Oid,
+        check: String,
+        label: String,
+        times: u32,
+        failure: Failure,
+    },
+    /// It was run on the commit that the attempt's work is compared with.
+    Compared {
+        task: TaskId,
+        aid: Aid,
+        commit: Oid,
+        check: String,
+        green: bool,
+    },
+    /// It fails on the commit `baseline` as well, and counts as proved.
+    CheckExcused {
+        task: TaskId,
+        aid: Aid,
+        tree: Oid,
+        check: String,
+        baseline: Oid,
     },
     /// All checks of step `n` passed.
     Verified {
@@ -252,6 +243,16 @@ pub enum Fact {
         task: TaskId,
         aid: Aid,
         commit: Oid,
+    },
+    /// What was committed waits for a person.
+    ApprovalAsked {
+        task: TaskId,
+        aid: Aid,
+    },
+    /// A person let it through.
+    Approved {
+        task: TaskId,
+        aid: Aid,
     },
     /// The attempt may merge; one at a time.
     LaneTaken {
@@ -295,6 +296,25 @@ pub enum Fact {
         task: TaskId,
         aid: Aid,
     },
+    /// The attempt ends without counting, and its agent pauses for everybody.
+    Held {
+        task: TaskId,
+        aid: Aid,
+        agent: String,
+        pause: Pause,
+    },
+    /// The attempt ends without counting: a budget is used up. `finished`: after a whole step.
+    OverBudget {
+        task: TaskId,
+        aid: Aid,
+        why: String,
+        finished: bool,
+    },
+    /// A pause is over, or a trial.
+    PauseMoved {
+        agent: String,
+        stage: Stage,
+    },
     AttemptFailed {
         task: TaskId,
         aid: Aid,
@@ -306,52 +326,53 @@ pub enum Fact {
         task: TaskId,
         aid: Aid,
     },
+    /// A person gives it all its attempts again.
+    Retried {
+        task: TaskId,
+    },
+    /// A person wants it done as if nothing had been done of it.
+    Reset {
+        task: TaskId,
+    },
+    /// A person wants that nothing is begun of it, or that no more.
+    Suspended {
+        task: TaskId,
+        on: bool,
+    },
+    /// The same of everything.
+    AllSuspended {
+        on: bool,
+    },
+    /// A person says where it is.
+    Marked {
+        task: TaskId,
+        mark: Mark,
+    },
+    /// A person does not want it started.
+    Cancelled {
+        task: TaskId,
+    },
+    /// A person does not want this attempt to go on: from here it only comes to its end.
+    EndAsked {
+        task: TaskId,
+        aid: Aid,
+        then: Ending,
+    },
+    /// It has ended because of that, and has not landed.
+    Withdrawn {
+        task: TaskId,
+        aid: Aid,
+    },
     /// Stopped for a person.
     Blocked {
         task: TaskId,
         aid: Aid,
         paths: Vec<String>,
     },
-}
-
-impl Fact {
-    /// The task it is about, if it is about one.
-    pub fn task(&self) -> Option<&TaskId> {
-        use Fact::*;
-        match self {
-            Defined { spec, .. } | Self::Recalled(self::Recalled { spec, .. }) => Some(&spec.id),
-            Removed { task } | Due { task } => Some(task),
-            Claimed { task, .. }
-            | Prepared { task, .. }
-            | AgentEnded { task, .. }
-            | Snapshotted { task, .. }
-            | CheckPassed { task, .. }
-            | Verified { task, .. }
-            | Committed { task, .. }
-            | LaneTaken { task, .. }
-            | LandIntent { task, .. }
-            | LaneLost { task, .. }
-            | Landed { task, .. }
-            | Done { task, .. }
-            | Delayed { task, .. }
-            | Interrupted { task, .. }
-            | AttemptFailed { task, .. }
-            | Superseded { task, .. }
-            | Blocked { task, .. } => Some(task),
-            RunBegan { .. }
-            | Limited(_)
-            | RunEnded { .. }
-            | TimeUp
-            | PolicySet { .. }
-            | LineSynced { .. }
-            | Published { .. }
-            | PublishHeld { .. }
-            | Cleaned { .. } => None,
-        }
-    }
-
-    /// The tasks that a batch of facts touched.
-    pub fn touched<'a>(facts: impl IntoIterator<Item = &'a Fact>) -> BTreeSet<TaskId> {
-        facts.into_iter().filter_map(|f| f.task().cloned()).collect()
-    }
+    /// The same, because its agent says that something outside keeps it from the task.
+    BlockedExternally {
+        task: TaskId,
+        aid: Aid,
+        reason: String,
+    },
 }

@@ -4,7 +4,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::state::{Phase, Publish, State};
+use super::push::Publish;
+use super::state::{Phase, State};
 use crate::base::TaskId;
 
 /// Priority, then the longest remaining chain, then age, then id.
@@ -19,12 +20,17 @@ pub struct Index {
     queue: BTreeSet<Rank>,
     queued: BTreeMap<TaskId, Rank>,
     active: BTreeSet<TaskId>,
+    parked: BTreeSet<TaskId>,
     timed: BTreeSet<TaskId>,
 }
 
 impl Index {
     pub fn active(&self) -> impl Iterator<Item = &TaskId> {
         self.active.iter()
+    }
+    /// Tasks with an attempt that takes no worker: it waits for a person, or was let through.
+    pub fn parked(&self) -> impl Iterator<Item = &TaskId> {
+        self.parked.iter()
     }
     /// Tasks that may be claimed as far as their own state goes, the first to be claimed first.
     pub fn queue(&self) -> impl Iterator<Item = &TaskId> {
@@ -83,16 +89,20 @@ impl State {
             self.index.queue.remove(&rank);
         }
         self.index.active.remove(id);
+        self.index.parked.remove(id);
         self.index.timed.remove(id);
         let Some(task) = self.tasks.get(id) else { return };
         match &task.phase {
+            Phase::Active(attempt) if attempt.is_parked() => {
+                self.index.parked.insert(id.clone());
+            }
             Phase::Active(attempt) => {
                 self.index.active.insert(id.clone());
                 if attempt.delay.is_some() {
                     self.index.timed.insert(id.clone());
                 }
             }
-            Phase::Waiting { not_before: Some(_) } => {
+            Phase::Waiting { not_before: Some(_) } if !task.suspended => {
                 self.index.timed.insert(id.clone());
             }
             Phase::Waiting { not_before: None } if self.is_claimable(id) => {
@@ -108,8 +118,10 @@ impl State {
     fn is_claimable(&self, id: &TaskId) -> bool {
         let Some(task) = self.tasks.get(id) else { return false };
         !task.removed
+            && !task.suspended
+            && task.spec.enabled
             && self.selection.holds(id)
-            && task.spec.depends_on.iter().all(|d| self.tasks.get(d).is_some_and(|d| d.is_completed()))
+            && task.spec.depends_on.iter().all(|d| self.tasks.get(d).is_some_and(|d| d.stands()))
     }
 
     /// Whether a task that works in the checkout would find there what it depends on.

@@ -5,12 +5,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::fact::{Exit, Failure, Snap};
+pub use super::due::Due;
+use super::gate::{Baseline, Blemishes, Excuse, Red};
+use super::hint::Hint;
 use super::index::Index;
+use super::mark::Mark;
+use super::outcome::{Conflicted, Exit, Failure, FollowUp, Left, Snap};
+use super::pause::Pause;
+use super::push::{Elsewhere, Line};
+pub use super::selection::Selection;
+use super::task::Conversation;
+use super::usage::Usage;
+use super::withdraw::Ending;
 use crate::base::{Aid, Digest, Millis, Oid, RunId, TaskId};
 use crate::model::{Check, Policy, Spec, Workspace};
 
@@ -22,6 +32,8 @@ pub struct State {
     pub tasks: BTreeMap<TaskId, Task>,
     /// Of this process alone: a restart starts anew.
     pub flow: Flow,
+    /// Why nothing more is claimed for the time being. Of this process alone, too.
+    pub stands_by: Option<String>,
     /// A run has begun in this process.
     pub(super) begun: bool,
     pub(super) index: Index,
@@ -34,7 +46,7 @@ pub struct Header {
     pub seq: u64,
     /// The fact that holds the policy in force; 0 for none.
     pub policy_seq: u64,
-    /// The fact that holds the run's selection; 0 for none.
+    /// The fact that holds what the run is to do; 0 for none.
     pub run_seq: u64,
     pub run: Option<Run>,
     pub line: Line,
@@ -44,6 +56,22 @@ pub struct Header {
     pub claims: u64,
     /// Landings ever made; orders them.
     pub landings: u64,
+    /// What git would run or obey that nobody accepted, in words: while there is any of it,
+    /// nothing lands, is published or begun.
+    #[serde(default)]
+    pub unaccepted: Vec<String>,
+    /// Agents that could not work, by their names.
+    #[serde(default)]
+    pub pauses: BTreeMap<String, Pause>,
+    /// What all attempts ever used.
+    #[serde(default)]
+    pub usage: Usage,
+    /// What checks come to without the work of any attempt, the newest last.
+    #[serde(default)]
+    pub baselines: Vec<Baseline>,
+    /// A person wants that nothing is begun at all.
+    #[serde(default)]
+    pub suspended: bool,
 }
 
 /// One start of Drover that carries out work.
@@ -56,50 +84,16 @@ pub struct Run {
     pub ended: bool,
     pub time_up: bool,
     pub limits: Limits,
+    /// What its attempts used, with those of the runs that it continues.
+    #[serde(default)]
+    pub usage: Usage,
 }
 
 /// What a run does otherwise than the project's policy says; gone with the run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Limits {
     pub workers: Option<u32>,
     pub fail_fast: Option<bool>,
-}
-
-/// The integration line and what reached the target.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Line {
-    /// Unknown until this run has looked.
-    pub tip: Option<Oid>,
-    pub publish: Publish,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Publish {
-    /// Nothing known to be left.
-    #[default]
-    Done,
-    Owed,
-    /// Not now, and why; tried again after the next landing and at the next start.
-    Held(String),
-}
-
-/// Which tasks a run may claim.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Selection {
-    #[default]
-    All,
-    Only(BTreeSet<TaskId>),
-}
-
-impl Selection {
-    pub fn holds(&self, task: &TaskId) -> bool {
-        match self {
-            Selection::All => true,
-            Selection::Only(set) => set.contains(task),
-        }
-    }
 }
 
 /// Flags of a process, not of the durable state.
@@ -113,7 +107,7 @@ pub enum Flow {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Task {
-    #[serde(skip, default = "unloaded")]
+    #[serde(skip, default = "super::task::unloaded")]
     pub spec: Arc<Spec>,
     pub spec_seq: u64,
     /// The definition that takes over when the running attempt ends.
@@ -132,40 +126,44 @@ pub struct Task {
     /// What an interrupted attempt had made.
     pub carry: Option<Carry>,
     pub last_failure: Option<Failure>,
+    /// What the last attempt had made, where it failed.
+    #[serde(default)]
+    pub left: Option<Left>,
+    /// What the last attempt had made, where it failed because it conflicts with what landed.
+    #[serde(default)]
+    pub conflict: Option<Conflicted>,
+    /// Landed in another clone while an attempt was under way here: that one does not land.
+    #[serde(default)]
+    pub elsewhere: Option<Elsewhere>,
     /// The newest attempt, also once it has ended.
     pub last_aid: Option<Aid>,
     /// The newest completion, also while the task runs again.
     pub completion: Option<Completion>,
+    /// The commit that took back what it had landed. Counts while it is completed.
+    #[serde(default)]
+    pub reverted: Option<Oid>,
+    /// The files whose change has it run again, until it is done.
+    #[serde(default)]
+    pub renewed: Vec<String>,
     /// No longer in the files: shown no more, or dropped once it has ended.
     pub removed: bool,
+    /// What a person has to say to the next attempt.
+    #[serde(default)]
+    pub hints: Vec<Hint>,
+    /// Further work that the agents of its last attempt named.
+    #[serde(default)]
+    pub follow_up: Vec<FollowUp>,
     /// The fact that put it into the queue: the older goes first.
     pub queued: u64,
-}
-
-/// Stands in for a spec until the store has put the real one in its place.
-fn unloaded() -> Arc<Spec> {
-    use crate::model::{OnChange, OnDependency, Retry, Source};
-    Arc::new(Spec {
-        id: TaskId::parse("unloaded").expect("a plain id"),
-        title: String::new(),
-        epic: None,
-        digest: Digest::v1(b""),
-        depends_on: Vec::new(),
-        priority: 0,
-        labels: Vec::new(),
-        groups: Vec::new(),
-        steps: Vec::new(),
-        verify: Vec::new(),
-        retry: Retry::default(),
-        on_change: OnChange::Rerun,
-        on_dependency: OnDependency::Keep,
-        allow_empty: false,
-        protect: Vec::new(),
-        workspace: Workspace::Worktree,
-        env: BTreeMap::new(),
-        env_pass: Vec::new(),
-        source: Source::default(),
-    })
+    /// What its attempts under this definition used.
+    #[serde(default)]
+    pub usage: Usage,
+    /// A person wants that nothing is begun of it.
+    #[serde(default)]
+    pub suspended: bool,
+    /// A person's word for where it is.
+    #[serde(default)]
+    pub marked: Option<Mark>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -185,25 +183,13 @@ pub enum Phase {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Block {
-    Conflict { paths: Vec<String> },
-}
-
-/// A time by the wall clock, and how far off it was when it was set: should the clock jump,
-/// the wait is never longer than that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Due {
-    pub at: Millis,
-    /// Milliseconds.
-    pub length: u64,
-}
-
-impl Due {
-    pub fn after(now: Millis, wait: Duration) -> Self {
-        Self { at: now.after(wait), length: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX) }
-    }
-    pub fn is_over(&self, now: Millis) -> bool {
-        now >= self.at || self.at.0.saturating_sub(now.0) > self.length
-    }
+    Conflict {
+        paths: Vec<String>,
+    },
+    /// By something outside, as its agent said.
+    External {
+        reason: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -224,10 +210,32 @@ pub struct Attempt {
     pub summary: String,
     /// (tree, command) pairs that passed.
     pub proofs: BTreeSet<(Oid, String)>,
+    /// Checks that failed and may count as passed all the same.
+    #[serde(default)]
+    pub reds: Vec<Red>,
+    #[serde(default)]
+    pub excused: Vec<Excuse>,
+    #[serde(default)]
+    pub blemishes: Blemishes,
     /// The step is not to be done before this.
     pub delay: Option<Due>,
     /// `Header::landings` when it was claimed.
     pub landings: u64,
+    /// What a person has to say to it.
+    #[serde(default)]
+    pub hints: Vec<String>,
+    /// What its first step goes on with.
+    #[serde(default)]
+    pub conversation: Option<Conversation>,
+    /// What it used so far.
+    #[serde(default)]
+    pub usage: Usage,
+    /// A person wants it to end: what becomes of the task then.
+    #[serde(default)]
+    pub ending: Option<Ending>,
+    /// By the name of each agent that was stopped when it was claimed, who does its work.
+    #[serde(default)]
+    pub stand_ins: BTreeMap<String, String>,
 }
 
 /// Where an attempt is. Each stands for one effect that the world owes.
@@ -246,6 +254,14 @@ pub enum Step {
         n: usize,
     },
     Commit,
+    /// Waits for a person to look at it.
+    Approval {
+        commit: Oid,
+    },
+    /// A person let it through: waits for a worker and the lane.
+    Approved {
+        commit: Oid,
+    },
     /// Waits for the lane.
     Queued {
         commit: Oid,
@@ -272,6 +288,8 @@ pub struct Carry {
     /// The files as the interrupted step left them.
     pub tree: Option<Oid>,
     pub landings: u64,
+    #[serde(default)]
+    pub conversation: Option<Conversation>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -282,6 +300,11 @@ pub struct Completion {
     pub commit: Option<Oid>,
     pub at: Millis,
     pub landing: u64,
+    /// Where the line stood before it, as far as that is known.
+    #[serde(default)]
+    pub onto: Option<Oid>,
+    #[serde(default)]
+    pub blemishes: Blemishes,
 }
 
 impl Task {
@@ -304,10 +327,6 @@ impl Task {
 }
 
 impl Attempt {
-    /// The first of `checks` not yet proved on `tree`.
-    pub fn unproved<'a>(&self, tree: &Oid, checks: impl IntoIterator<Item = &'a Check>) -> Option<&'a Check> {
-        checks.into_iter().find(|c| !self.proofs.contains(&(tree.clone(), c.key())))
-    }
     /// Whether it may still touch the line: one attempt at a time is in the lane.
     pub fn in_lane(&self) -> bool {
         matches!(self.step, Step::Merge { .. } | Step::Land { .. })
@@ -331,14 +350,14 @@ impl State {
         limit.unwrap_or(self.policy.fail_fast)
     }
 
-    /// Tasks with an attempt under way.
+    /// Tasks with an attempt under way. One that waits for a person is not: see `parked`.
     pub fn active(&self) -> impl Iterator<Item = (&Task, &Attempt)> {
         self.index.active().filter_map(|id| self.tasks.get(id)).filter_map(|t| t.attempt().map(|a| (t, a)))
     }
 
     /// The attempts whose worktrees may stand.
     pub fn standing(&self) -> BTreeSet<Aid> {
-        self.active().map(|(_, a)| a.aid.clone()).chain(self.head.garbage.iter().cloned()).collect()
+        self.active().chain(self.parked()).map(|(_, a)| a.aid.clone()).chain(self.head.garbage.iter().cloned()).collect()
     }
 
     /// The newest attempt at a task.
@@ -362,7 +381,8 @@ impl State {
 
     /// A state as loaded: the parts that are derived are made anew.
     pub fn assemble(head: Header, policy: Arc<Policy>, selection: Selection, tasks: BTreeMap<TaskId, Task>) -> Self {
-        let mut state = Self { head, policy, selection, tasks, flow: Flow::Running, begun: false, index: Index::default() };
+        let mut state =
+            Self { head, policy, selection, tasks, flow: Flow::Running, stands_by: None, begun: false, index: Index::default() };
         state.reindex();
         state
     }

@@ -6,13 +6,16 @@
 //! the state in memory never runs ahead of the disk by more than the batch under way, and
 //! what is started follows from what is durable.
 
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::machine::{Done, Job, Machine};
-use crate::base::Millis;
-use crate::core::{Command, Fact, Flow, Input, State};
-use crate::report::Reporter;
+use crate::base::{Aid, Millis, Oid, RunId};
+use crate::control::{self, Ask, Asked, Reply};
+use crate::core::{Command, Fact, Flow, Heed, Input, Limits, State, Wish};
+use crate::fault;
+use crate::report::{Activity, Reporter};
 use crate::store::{Batch, Store, StoreError, batch};
 
 /// Everything that reaches the driver.
@@ -22,8 +25,43 @@ pub enum Message {
     Done(Done),
     /// A person or the environment wants something of this run.
     Signal(Input),
+    /// A verb beside this run wants something, and an answer.
+    Asked(Asked),
+    /// The files, or where git stands, may say something new.
+    News(News),
+    /// What an agent is doing.
+    Activity(Activity),
+    /// A second has passed: for those who show how long things take.
+    Tick,
     /// The store has answered for the batch under way.
     Committed(Result<(), StoreError>),
+}
+
+/// A question to be put to the state as it is when its turn comes.
+pub struct News(pub Question);
+
+/// Is told besides whether a run is under way.
+pub type Question = Box<dyn FnOnce(&State, bool) -> Answered + Send>;
+
+impl std::fmt::Debug for News {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("News")
+    }
+}
+
+/// What news come to.
+#[derive(Debug, Default)]
+pub struct Answered {
+    pub inputs: Vec<Input>,
+    /// There is something to do: where no run is under way, one is begun.
+    pub begin: bool,
+}
+
+/// How a session stays when nothing is left to do, and begins a run again later.
+pub struct Stay {
+    pub new_run: fn() -> RunId,
+    /// What each run does otherwise than the policy says.
+    pub limits: Limits,
 }
 
 /// Carries out commands. An implementation sends exactly one `Message::Done` for each job.
@@ -31,15 +69,30 @@ pub trait Effects {
     fn start(&mut self, job: Job);
     /// Ends the processes that are under way; their effects answer as usual, soon.
     fn interrupt(&mut self);
+    /// Ends what is under way of this attempt, and what may still be begun of it; answers as usual.
+    fn end(&mut self, aid: &Aid);
     /// Whether the state directory is still the one that this process holds the lock of.
     fn still_ours(&self) -> bool;
+    /// Whether the repository is still there.
+    fn is_there(&self) -> bool;
+    /// The checkout, if it is not where it was.
+    fn away(&self) -> Option<PathBuf>;
+    /// What there is to be told when nothing is under way any more.
+    fn last_look(&self) -> Input;
+    /// Where the line is, and with it what others have put on the target.
+    fn look_at_line(&self, known: Option<&Oid>) -> Option<Input>;
+    /// Nothing is under way until `wake`: nothing is to be looked at, and the repository is its
+    /// owner's own, if nothing was found that is `stopped` for.
+    fn rest(&mut self, stopped: bool);
+    /// A run begins after a rest. Otherwise says what keeps it from that, in words.
+    fn wake(&mut self) -> Result<(), Vec<String>>;
 }
 
 /// Why the driver stopped before the run was over.
 #[derive(Debug, thiserror::Error)]
 pub enum Stopped {
     #[error(
-        "the store could not be written: {0}\n  Running agents go on under their shims; nothing that was reported is lost. Mend the cause and run `drover resume`."
+        "the store could not be written: {0}\n  Nothing that was reported is lost, and what agents had under way is taken up again. Mend the cause and run `drover resume`."
     )]
     Store(StoreError),
     #[error("the runtime for effects could not be started: {0}")]
@@ -48,6 +101,15 @@ pub enum Stopped {
         "the state directory was replaced or deleted while Drover was running; nothing more is written to it.\n  Run `drover apply` again to go on from what has landed."
     )]
     NotOurs,
+    #[error(
+        "the repository's objects were deleted while Drover was running; nothing more is written.\n  The worktrees of attempts stay as they are. Bring the objects back, from a clone or a backup, and run `drover resume`."
+    )]
+    Gone,
+    #[error(
+        "{} is not there any more: it was moved or deleted while Drover was at work in it; nothing more is written.\n  If it was moved, start Drover where it is now: what was under way is taken up there. If it was deleted, a clone has all that was published.",
+        crate::base::text::one_line(&.0.display().to_string(), 300)
+    )]
+    Away(PathBuf),
 }
 
 pub struct Driver<'a> {
@@ -57,6 +119,8 @@ pub struct Driver<'a> {
     pub outbox: Sender<Message>,
     pub effects: &'a mut dyn Effects,
     pub reporter: &'a mut dyn Reporter,
+    /// Nothing: it ends with its run.
+    pub stay: Option<Stay>,
 }
 
 /// The wall clock.
@@ -76,23 +140,84 @@ impl Driver<'_> {
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 for batch in committer_inbox {
-                    let result = store.commit(&target, &batch);
+                    let result = fault::around("store.commit", || store.commit(&target, &batch));
                     if outbox.send(Message::Committed(result)).is_err() {
                         return;
                     }
                 }
             });
             self.turn(&batches, first.into_iter().map(Message::Signal).collect())?;
-            while !self.is_over() {
-                let messages = self.gather();
-                self.turn(&batches, messages)?;
-            }
-            if self.machine.state.flow == Flow::Running {
-                self.turn(&batches, vec![Message::Signal(Input::RunEnds)])?;
+            loop {
+                self.work(&batches)?;
+                if self.machine.state.is_through() {
+                    self.turn(&batches, vec![Message::Signal(Input::RunEnds)])?;
+                }
+                if self.stay.is_none() || self.machine.state.flow != Flow::Running {
+                    break;
+                }
+                self.rest(&batches)?;
             }
             drop(batches);
             Ok(self.machine.state)
         })
+    }
+
+    /// Until nothing is left of the run that is under way, if one is.
+    fn work(&mut self, batches: &Sender<Batch>) -> Result<(), Stopped> {
+        while self.is_at_work() {
+            while !self.is_over() {
+                let messages = self.gather();
+                self.turn(batches, messages)?;
+            }
+            let last = self.effects.last_look();
+            self.turn(batches, vec![Message::Signal(last)])?;
+            // What was found may be gone again, and there is more to do.
+            if self.is_over() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Until a run is under way again, or the session is to end.
+    fn rest(&mut self, batches: &Sender<Batch>) -> Result<(), Stopped> {
+        self.effects.rest(self.machine.state.is_landing_stopped());
+        while !self.is_at_work() && self.machine.state.flow == Flow::Running {
+            let messages = self.gather();
+            self.turn(batches, messages)?;
+        }
+        Ok(())
+    }
+
+    fn is_at_work(&self) -> bool {
+        self.machine.state.head.run.as_ref().is_some_and(|r| !r.ended)
+    }
+
+    /// Where the session rests: begins a run.
+    fn begin(&mut self, at: Millis) -> Vec<Fact> {
+        let Some(stay) = self.stay.as_ref().filter(|_| !self.is_at_work()) else { return Vec::new() };
+        let mut inputs = vec![Input::Again { run: (stay.new_run)() }];
+        if stay.limits != Limits::default() {
+            inputs.push(Input::Limit(stay.limits));
+        }
+        if let Err(found) = self.effects.wake() {
+            inputs = vec![Input::GitChanges { found }];
+        }
+        inputs.iter().flat_map(|input| self.machine.input(at, input)).collect()
+    }
+
+    fn hear(&mut self, at: Millis, news: News) -> Result<Vec<Fact>, Stopped> {
+        self.is_ours()?;
+        let Answered { mut inputs, begin } = (news.0)(&self.machine.state, self.is_at_work());
+        let mut facts = Vec::new();
+        if begin && self.is_at_work() {
+            // What is begun for these news is begun on what came with them.
+            inputs.splice(0..0, self.effects.look_at_line(self.machine.state.head.line.tip.as_ref()));
+        } else if begin {
+            facts = self.begin(at);
+        }
+        facts.extend(inputs.iter().flat_map(|input| self.machine.input(at, input)));
+        Ok(facts)
     }
 
     /// One batch: decide, commit, tell, start.
@@ -100,6 +225,7 @@ impl Driver<'_> {
         let at = now();
         let mut facts = Vec::new();
         let mut interrupted = false;
+        let mut replies = Vec::new();
         for message in messages {
             match message {
                 Message::Done(done) => facts.extend(self.machine.done(at, done)),
@@ -107,25 +233,64 @@ impl Driver<'_> {
                     interrupted |= matches!(input, Input::Interrupt);
                     facts.extend(self.machine.input(at, &input));
                 }
+                Message::Asked(Asked { request, reply }) => {
+                    let (decided, answer) = self.decide_on(at, &request);
+                    let something = !decided.is_empty();
+                    facts.extend(decided);
+                    if something {
+                        facts.extend(self.begin(at));
+                    }
+                    replies.push((reply, answer));
+                }
+                Message::News(news) => facts.extend(self.hear(at, news)?),
+                Message::Activity(activity) => self.reporter.activity(&self.machine.state, at, &activity),
+                Message::Tick => self.reporter.tick(&self.machine.state, at),
                 Message::Committed(_) => {}
             }
         }
         if !facts.is_empty() {
             self.commit(batches, at, facts)?;
         }
+        // Only now: what a person is told is done must stay done. One that hung up asks again.
+        replies.into_iter().for_each(|(reply, answer)| drop(reply.send(answer)));
+        fault::point("turn.told");
         if interrupted {
             self.effects.interrupt();
         }
-        for job in self.machine.due() {
-            self.effects.start(job);
-        }
+        let jobs = self.machine.due();
+        self.machine.unwanted().iter().for_each(|aid| self.effects.end(aid));
+        jobs.into_iter().for_each(|job| self.effects.start(job));
+        fault::point("turn.begun");
         Ok(())
     }
 
-    fn commit(&mut self, batches: &Sender<Batch>, at: Millis, facts: Vec<Fact>) -> Result<(), Stopped> {
-        if !self.effects.still_ours() {
-            return Err(Stopped::NotOurs);
+    fn decide_on(&mut self, at: Millis, request: &control::Request) -> (Vec<Fact>, Reply) {
+        if request.target != self.target {
+            let why = format!("the Drover that is at work here lands on `{}`, and `{}` is meant", self.target, request.target);
+            return (Vec::new(), Reply::Busy { why });
         }
+        let (facts, reply) = control::carry_out(&mut self.machine.state, at, request, true);
+        if let (Ask::Whole { wish: Wish::Workers { workers } }, Reply::Whole { heed: Heed::Done(_), .. }, Some(stay)) =
+            (&request.act, &reply, &mut self.stay)
+        {
+            stay.limits.workers = Some(*workers);
+        }
+        (facts, reply)
+    }
+
+    /// Whether what is to be written to is still what this process holds the lock of.
+    fn is_ours(&self) -> Result<(), Stopped> {
+        let (ours, there) = (self.effects.still_ours(), self.effects.is_there());
+        match (ours && there, self.effects.away()) {
+            (true, _) => Ok(()),
+            (false, Some(root)) => Err(Stopped::Away(root)),
+            (false, None) if !ours => Err(Stopped::NotOurs),
+            (false, None) => Err(Stopped::Gone),
+        }
+    }
+
+    fn commit(&mut self, batches: &Sender<Batch>, at: Millis, facts: Vec<Fact>) -> Result<(), Stopped> {
+        self.is_ours()?;
         let first = self.machine.state.head.seq + 1 - facts.len() as u64;
         let batch = batch(&self.machine.state, at, facts.clone());
         // A committer that is gone has panicked; its answer would never come.

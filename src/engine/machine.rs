@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::base::{Millis, Oid, TaskId};
-use crate::core::{Attempt, Command, Fact, Input, State, decide};
+use crate::base::{Aid, Millis, Oid, TaskId};
+use crate::core::{Attempt, Command, Conflicted, Fact, Input, Left, State, Task, decide};
 use crate::model::{Policy, Spec};
 
 /// One effect to start, with everything it may know: it reads no state.
@@ -16,6 +16,10 @@ pub struct Job {
     pub policy: Arc<Policy>,
     /// The line's tip as it was known when the job was started.
     pub line: Option<Oid>,
+    /// The commit of the remote up to which the records of others were read.
+    pub seen: Option<Oid>,
+    /// A person wants back what the target lost.
+    pub restore: bool,
     pub work: Option<Work>,
 }
 
@@ -26,15 +30,52 @@ pub struct Work {
     pub attempt: Attempt,
     /// What its dependencies had landed when it was claimed.
     pub landed: BTreeMap<TaskId, Landed>,
+    /// What the step may use.
+    pub budget: crate::model::Budget,
+    /// The inputs that have changed since it was done, and the commit that it was done in.
+    pub renewed: Vec<String>,
+    pub done_in: Option<Oid>,
     /// Why the attempt before this one failed.
     pub previous: Option<crate::core::Failure>,
+    /// What it had made, if that did not merge.
+    pub conflict: Option<Conflicted>,
+    /// What it left in git.
+    pub left: Option<Left>,
 }
 
 #[derive(Clone, Debug)]
 pub struct Landed {
     pub title: String,
+    pub aid: Aid,
     /// Absent for a task that works in the checkout.
     pub commit: Option<Oid>,
+    /// Where the line stood before it, as far as that is known.
+    pub onto: Option<Oid>,
+    /// Orders landings.
+    pub landing: u64,
+}
+
+impl Work {
+    /// What an attempt at a task may know of the rest.
+    pub fn of(state: &State, task: &Task, attempt: &Attempt) -> Self {
+        let landed = |id: &TaskId| {
+            let dependency = state.tasks.get(id)?;
+            let done = dependency.completion.as_ref().filter(|c| c.landing <= attempt.landings)?;
+            let (title, commit, onto) = (dependency.spec.title.clone(), done.commit.clone(), done.onto.clone());
+            Some((id.clone(), Landed { title, aid: done.aid.clone(), commit, onto, landing: done.landing }))
+        };
+        Self {
+            spec: if attempt.stand_ins.is_empty() { task.spec.clone() } else { Arc::new(attempt.working(&task.spec)) },
+            attempt: attempt.clone(),
+            landed: task.spec.depends_on.iter().filter_map(landed).collect(),
+            budget: state.budget_left(task),
+            renewed: task.renewed.clone(),
+            done_in: task.completion.as_ref().and_then(|c| c.commit.clone()),
+            previous: task.last_failure.clone(),
+            conflict: task.conflict.clone(),
+            left: task.left.clone(),
+        }
+    }
 }
 
 /// What an effect sends when it is through.
@@ -50,11 +91,13 @@ pub struct Machine {
     /// Started, and not known to be through; or through, but what it led to is not durable yet.
     started: BTreeSet<Command>,
     through: Vec<Command>,
+    /// Attempts that were told to end.
+    told: BTreeSet<Aid>,
 }
 
 impl Machine {
     pub fn new(state: State) -> Self {
-        Self { state, started: BTreeSet::new(), through: Vec::new() }
+        Self { state, started: BTreeSet::new(), through: Vec::new(), told: BTreeSet::new() }
     }
 
     /// Decides on an input. The facts must be committed before `due` is asked.
@@ -75,9 +118,25 @@ impl Machine {
             self.started.remove(&command);
         }
         let owed = self.state.outstanding();
-        let new: Vec<Command> = owed.into_iter().filter(|c| !self.started.contains(c)).collect();
+        let new: Vec<Command> = owed.into_iter().filter(|c| !self.started.contains(c) && !self.must_wait(c)).collect();
         self.started.extend(new.iter().cloned());
         new.into_iter().map(|c| self.job(c)).collect()
+    }
+
+    /// Whether something else of its attempt is under way: one that is to end is first heard out, and
+    /// what lands under another policy than the one in force has landed.
+    fn must_wait(&self, command: &Command) -> bool {
+        let Some((_, aid)) = command.attempt() else { return false };
+        self.started.iter().any(|c| c.attempt().is_some_and(|(_, a)| a == aid))
+    }
+
+    /// Attempts that are to end and have something under way, each once: asked after `due`, and
+    /// before anything of that is begun.
+    pub fn unwanted(&mut self) -> Vec<Aid> {
+        let ending = self.state.active().filter(|(_, a)| a.is_ending() && !self.told.contains(&a.aid)).map(|(_, a)| a.aid.clone());
+        let ending: Vec<Aid> = ending.collect();
+        self.told.extend(ending.iter().cloned());
+        ending
     }
 
     /// Effects under way, timers apart.
@@ -85,22 +144,17 @@ impl Machine {
         self.started.iter().filter(|c| !matches!(c, Command::WakeAt { .. }) && !self.through.contains(c))
     }
 
-    fn job(&self, command: Command) -> Job {
+    pub(super) fn job(&self, command: Command) -> Job {
         let task = command.attempt().and_then(|(task, _)| self.state.tasks.get(task));
-        let work = task.and_then(|t| {
-            let attempt = t.attempt()?;
-            let landed = |id: &TaskId| {
-                let dependency = self.state.tasks.get(id)?;
-                let completion = dependency.completion.as_ref().filter(|c| c.landing <= attempt.landings)?;
-                Some((id.clone(), Landed { title: dependency.spec.title.clone(), commit: completion.commit.clone() }))
-            };
-            Some(Work {
-                spec: t.spec.clone(),
-                attempt: attempt.clone(),
-                landed: t.spec.depends_on.iter().filter_map(landed).collect(),
-                previous: t.last_failure.clone(),
-            })
-        });
-        Job { command, policy: self.state.policy.clone(), line: self.state.head.line.tip.clone(), work }
+        let work = task.and_then(|t| Some(Work::of(&self.state, t, t.attempt()?)));
+        let line = &self.state.head.line;
+        Job {
+            command,
+            policy: self.state.policy.clone(),
+            line: line.tip.clone(),
+            seen: line.remote.seen.clone(),
+            restore: line.asked.restore,
+            work,
+        }
     }
 }

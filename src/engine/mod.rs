@@ -4,7 +4,16 @@
 
 pub mod driver;
 mod effects;
+pub mod inputs;
 pub mod machine;
+pub mod orphans;
+pub mod outward;
 pub mod preflight;
+pub mod recall;
+pub mod room;
 pub mod session;
+pub mod slots;
 mod steps;
+
+pub use effects::{Reading, Workplace};
+pub use steps::{Place, secrets, to_be_sent};

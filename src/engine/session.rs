@@ -2,30 +2,27 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use super::driver::{Driver, Message, Stopped};
-use super::effects::{RealEffects, Running, World};
+use super::driver::{Answered, Driver, Message, News, Stay, Stopped};
+use super::effects::{RealEffects, Workplace, World};
 use super::machine::Machine;
-use super::{preflight, steps};
+use super::{orphans, preflight, steps};
 use crate::base::Aid;
-use crate::core::{Input, State};
-use crate::git::Repo;
+use crate::control;
+use crate::core::{Flow, Input, State};
+use crate::fault;
 use crate::report::Reporter;
 use crate::store::Store;
-use crate::store::lock::ActiveLock;
 
 /// The most attempts that the files or the command line can ask for at a time.
 const MAX_WORKERS: usize = 1024;
 
 /// Everything a run needs; nothing of it is read again from files while it runs.
 pub struct Session {
-    pub repo: Repo,
-    pub target: String,
-    pub worktrees: PathBuf,
-    pub inherited: Vec<(String, String)>,
-    pub lock: ActiveLock,
+    pub workplace: Workplace,
     pub store: Box<dyn Store>,
     /// The attempts that any target's record knows of: their worktrees are not touched at the start.
     pub known: BTreeSet<Aid>,
@@ -33,6 +30,8 @@ pub struct Session {
     pub state: State,
     /// What the run begins with: the reconcile, if there is one, and the run itself.
     pub first: Vec<Input>,
+    /// Nothing: it ends with its run.
+    pub stay: Option<Stay>,
 }
 
 /// How a person or the environment reaches a run that is under way.
@@ -47,6 +46,10 @@ impl Handle {
     /// End what runs; it is taken up again at the next start.
     pub fn interrupt(&self) {
         self.send(Input::Interrupt);
+    }
+    /// Something may be new. False: the session is over.
+    pub fn news(&self, question: impl FnOnce(&State, bool) -> Answered + Send + 'static) -> bool {
+        self.0.send(Message::News(News(Box::new(question)))).is_ok()
     }
     fn send(&self, input: Input) {
         // A run that is over has nobody left to tell.
@@ -67,24 +70,55 @@ impl Session {
             .enable_all()
             .build()
             .map_err(Stopped::Runtime)?;
-        runtime.spawn(preflight::watch_room(vec![self.repo.state_dir(), self.worktrees.clone()]));
-        let world = World {
-            state_dir: self.repo.state_dir(),
-            repo: self.repo,
-            target: self.target.clone(),
-            worktrees: self.worktrees,
-            inherited: self.inherited,
-            running: Running::default(),
-            lock: self.lock,
-            line: Mutex::default(),
-        };
-        steps::clear_orphans(&world, &self.known);
-        let mut effects = RealEffects { world: Arc::new(world), runtime: runtime.handle().clone(), outbox: outbox.clone() };
+        let (busy, is_busy) = tokio::sync::watch::channel(true);
+        runtime.spawn(preflight::watch_room(vec![self.workplace.repo.state_dir(), self.workplace.worktrees.clone()], is_busy.clone()));
+        if reporter.shows_time() {
+            runtime.spawn(tick(outbox.clone(), is_busy.clone()));
+        }
+        let target = self.workplace.target.clone();
+        let world = World::new(self.workplace, Some(outbox.clone()));
+        fault::around("orphans", || steps::clear_orphans(&world, &self.known));
+        let repo = world.repo.clone();
+        let server = listen(&world, runtime.handle(), outbox.clone());
+        let mut effects = RealEffects { world: Arc::new(world), runtime: runtime.handle().clone(), outbox: outbox.clone(), busy };
         runtime.block_on(async { control(Handle(outbox.clone())) });
-        let driver = Driver { machine: Machine::new(self.state), target: self.target, inbox, outbox, effects: &mut effects, reporter };
+        let machine = Machine::new(self.state);
+        let driver = Driver { machine, target, inbox, outbox, effects: &mut effects, reporter: &mut *reporter, stay: self.stay };
         let result = driver.run(self.store, self.first);
+        if let Ok(state) = &result
+            && state.flow == Flow::Interrupting
+        {
+            // What an earlier Drover began and this one did not come to take over.
+            orphans::end(&repo.state_dir(), &state.active().map(|(_, a)| &a.aid).collect::<Vec<_>>());
+        }
+        fault::point("run.over");
+        drop(server);
+        // Under the lock: whoever waits for that opens the store at once.
+        reporter.end();
         // Timers and effects that nobody waits for any more end with the process; shims go on.
         runtime.shutdown_background();
+        if let Ok(state) = &result
+            && !state.is_landing_stopped()
+            && let Err(error) = repo.unwatch_git()
+        {
+            tracing::warn!("{error}");
+        }
         result
     }
+}
+
+/// Once a second while there is something to do.
+async fn tick(outbox: Sender<Message>, mut busy: tokio::sync::watch::Receiver<bool>) {
+    while busy.wait_for(|busy| *busy).await.is_ok() && outbox.send(Message::Tick).is_ok() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Lets the verbs in that are used beside the run. Where that cannot be, the run goes on without.
+fn listen(world: &World, runtime: &tokio::runtime::Handle, outbox: Sender<Message>) -> Option<control::Server> {
+    let dir = |name: &str| world.inherited.iter().find(|(k, v)| k == name && !v.is_empty()).map(|(_, v)| PathBuf::from(v));
+    let temporary = dir("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp"));
+    let take = move |asked| drop(outbox.send(Message::Asked(asked)));
+    let server = control::serve(runtime, (dir("XDG_RUNTIME_DIR").as_deref(), &temporary), &world.state_dir, take);
+    server.inspect_err(|error| tracing::warn!("no verb reaches this run while it lasts: the socket cannot be made: {error}")).ok()
 }

@@ -10,9 +10,10 @@ use toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
 use super::diagnostic::{Code, Diagnostic, Findings, nearest, nearest_or_list, quote};
 use super::format::{Wrong, env_name};
-use super::shape::{Format, Key, Kind, MAX_COMMANDS, MAX_NAMES, MAX_TABLES, Needed, Shape};
+use super::notice_keys::MAX_RECEIVERS;
+use super::shape::{Format, Key, Kind, MAX_AXES, MAX_COMMANDS, MAX_DOLLARS, MAX_NAMES, MAX_TABLES, MAX_VARIANTS, MAX_WORDS, Needed, Shape};
 use super::source::Span;
-use crate::base::{format_duration, parse_duration};
+use crate::base::{format_duration, parse_duration, parse_size};
 use crate::model::subst;
 
 type Value<'i> = Spanned<DeValue<'i>>;
@@ -23,6 +24,8 @@ pub struct Checker<'a> {
     pub base: usize,
     /// As read, to find a place inside a string.
     pub text: &'a str,
+    /// What is checked is laid over something else: nothing is missing in it.
+    pub partial: bool,
     pub findings: &'a mut Findings,
 }
 
@@ -65,7 +68,7 @@ impl Checker<'_> {
 
     fn missing(&mut self, shape: &'static Shape, table: &DeTable<'_>, key: &Key, place: Span) {
         // A misspelt key is reported as such; that it is missing too would be noise.
-        if !misspelt(shape, table, &[key.name]) {
+        if !self.partial && !misspelt(shape, table, &[key.name]) {
             let message = format!("{} has no `{}`", shape.what, key.name);
             self.push(Diagnostic::error(Code::MissingKey, place, message).label(format!("`{}` is required here", key.name)).help(key.doc));
         }
@@ -85,7 +88,7 @@ impl Checker<'_> {
             Needed::Yes => true,
             Needed::Unless(key) => table.get(key).is_none_or(|v| v.get_ref().as_array().is_some_and(|a| a.is_empty())),
         };
-        if found.is_empty() && needed && !misspelt(shape, table, keys) {
+        if found.is_empty() && needed && !self.partial && !misspelt(shape, table, keys) {
             let message = format!("{} does not say what to do", shape.what);
             let help = format!("add one of {}", keys.join(", "));
             self.push(Diagnostic::error(Code::MissingKey, place, message).label("has no work").help(help));
@@ -105,21 +108,41 @@ impl Checker<'_> {
                 Ok(_) => {}
                 Err(why) => self.out_of_range(at, format!("`{}`: {why}", key.name), "not a duration"),
             },
+            (Kind::Size, DeValue::String(text)) => {
+                if let Err(why) = parse_size(text) {
+                    self.out_of_range(at, format!("`{}`: {why}", key.name), "not a size");
+                }
+            }
             (Kind::Integer { min, max }, DeValue::Integer(number)) => {
                 if !integer(number).is_some_and(|n| (*min..=*max).contains(&n)) {
                     self.out_of_range(at, format!("`{}` must be from {min} to {max}", key.name), "out of range");
                 }
             }
-            (Kind::Bool, DeValue::Boolean(_)) | (Kind::OffOnly, DeValue::Boolean(false)) => {}
-            (Kind::OffOnly, DeValue::Boolean(true)) => self.not_yet(key, "true", at),
+            (Kind::Money, DeValue::Float(_) | DeValue::Integer(_)) => {
+                if money(value.get_ref()).is_none() {
+                    self.out_of_range(at, format!("`{}` must be from 0.01 to {MAX_DOLLARS}", key.name), "out of range");
+                }
+            }
+            (Kind::Share, DeValue::Float(_) | DeValue::Integer(_)) => {
+                if share(value.get_ref()).is_none() {
+                    self.out_of_range(at, format!("`{}` must be from 0 to 1", key.name), "out of range");
+                }
+            }
+            (Kind::Bool, DeValue::Boolean(_)) => {}
             (Kind::Choice { now, later }, DeValue::String(text)) => self.choice(key, text, now, later, at),
-            (Kind::EmptyOnly, DeValue::String(text)) if text.is_empty() => {}
-            (Kind::EmptyOnly, DeValue::String(text)) => self.not_yet(key, text, at),
             (Kind::Commands(shape), DeValue::Array(items)) => self.commands(key, shape, items, at),
             (Kind::Table(shape), DeValue::Table(table)) => self.table(shape, table, at),
-            (Kind::Tables(shape), DeValue::Array(items)) => self.tables(key, shape, items, at),
+            (Kind::Words(words), DeValue::Array(items)) => self.words(key, words, items, at),
+            (Kind::Tables(shape), DeValue::Array(items)) => self.tables(key, shape, items, MAX_TABLES, at),
+            (Kind::Receivers(shape), DeValue::Array(items)) => self.tables(key, shape, items, MAX_RECEIVERS, at),
             (Kind::Named(shape), DeValue::Table(table)) => self.named(key, shape, table, at),
+            (Kind::Parts(shape), DeValue::Table(table)) => {
+                let whole = std::mem::replace(&mut self.partial, true);
+                self.named(key, shape, table, at);
+                self.partial = whole;
+            }
             (Kind::Env, DeValue::Table(table)) => self.env(key, table, at),
+            (Kind::Axes, DeValue::Table(table)) => self.axes(key, table, at),
             (kind, found) => self.wrong_type(key, kind.wanted(), found, at),
         }
     }
@@ -135,11 +158,17 @@ impl Checker<'_> {
 
     fn wrong_type(&mut self, key: &Key, wanted: &str, found: &DeValue<'_>, at: Span) {
         let help = match (&key.kind, found) {
-            (Kind::Tables(_), DeValue::Table(_)) => Some("write its header with two brackets on each side: `[[…]]`".into()),
-            (Kind::Texts { .. } | Kind::Commands(_), DeValue::String(_)) => Some(format!("put it in brackets: {} = [\"…\"]", key.name)),
-            (Kind::Bool | Kind::Integer { .. } | Kind::OffOnly, DeValue::String(_)) => Some("write it without quotes".into()),
+            (Kind::Tables(_) | Kind::Receivers(_), DeValue::Table(_)) => {
+                Some("write its header with two brackets on each side: `[[…]]`".into())
+            }
+            (Kind::Texts { .. } | Kind::Words(_) | Kind::Commands(_), DeValue::String(_)) => {
+                Some(format!("put it in brackets: {} = [\"…\"]", key.name))
+            }
+            (Kind::Bool | Kind::Integer { .. } | Kind::Money | Kind::Share, DeValue::String(_)) => Some("write it without quotes".into()),
             (Kind::Duration(_), DeValue::Integer(_)) => Some("add a unit and quotes, such as \"90s\" or \"45m\"".into()),
+            (Kind::Size, DeValue::Integer(_)) => Some("add a unit and quotes, such as \"20GiB\"".into()),
             (Kind::Env, _) => Some("values are strings: put them in quotes".into()),
+            (Kind::Axes, _) => Some("write a list of values for each name: { name = [\"a\", \"b\"] }".into()),
             _ => None,
         };
         let message = format!("`{}` must be {wanted}", key.name);
@@ -205,9 +234,21 @@ impl Checker<'_> {
         }
     }
 
-    fn tables(&mut self, key: &'static Key, shape: &'static Shape, items: &DeArray<'_>, at: Span) {
-        self.length(key, items.len(), (0, MAX_TABLES), at);
-        for item in items.iter().take(MAX_TABLES) {
+    fn words(&mut self, key: &'static Key, words: &[&str], items: &DeArray<'_>, at: Span) {
+        self.length(key, items.len(), (1, MAX_WORDS), at);
+        for item in items.iter().take(MAX_WORDS) {
+            let at = self.span(item.span());
+            match item.get_ref() {
+                DeValue::String(text) if text == "*" => {}
+                DeValue::String(text) => self.choice(key, text, words, &[], at),
+                other => self.wrong_type(key, "an array of strings", other, at),
+            }
+        }
+    }
+
+    fn tables(&mut self, key: &'static Key, shape: &'static Shape, items: &DeArray<'_>, most: usize, at: Span) {
+        self.length(key, items.len(), (0, most), at);
+        for item in items.iter().take(most) {
             let at = self.span(item.span());
             match item.get_ref() {
                 DeValue::Table(table) => self.table(shape, table, at),
@@ -230,6 +271,20 @@ impl Checker<'_> {
                     let found = Diagnostic::error(Code::WrongType, at, format!("{name} under `{under}` must be a table, {}", shape.what));
                     self.push(found.label(format!("this is {}", article(other))));
                 }
+            }
+        }
+    }
+
+    fn axes(&mut self, key: &'static Key, table: &DeTable<'_>, at: Span) {
+        self.length(key, table.len(), (1, MAX_AXES), at);
+        for (name, value) in table.iter().take(MAX_AXES) {
+            if let Err(wrong) = Format::Segment.check(key.name, name.get_ref()) {
+                self.wrong(wrong, self.span(name.span()));
+            }
+            let at = self.span(value.span());
+            match value.get_ref() {
+                DeValue::Array(items) => self.texts(key, items, Format::Segment, (1, MAX_VARIANTS), at),
+                other => self.wrong_type(key, "a table of arrays", other, at),
             }
         }
     }
@@ -258,6 +313,24 @@ fn misspelt(shape: &Shape, table: &DeTable<'_>, keys: &[&'static str]) -> bool {
 
 pub fn span_at(base: usize, range: Range<usize>) -> Span {
     Span { start: base + range.start, len: range.len() }
+}
+
+pub fn share(value: &DeValue<'_>) -> Option<f64> {
+    number(value).filter(|share| (0.0..=1.0).contains(share))
+}
+
+fn number(value: &DeValue<'_>) -> Option<f64> {
+    match value {
+        DeValue::Float(number) => number.as_str().replace('_', "").parse().ok(),
+        DeValue::Integer(number) => Some(integer(number)? as f64),
+        _ => None,
+    }
+}
+
+/// Dollars, as millionths of one.
+pub fn money(value: &DeValue<'_>) -> Option<u64> {
+    let dollars = number(value)?;
+    (0.01..=f64::from(MAX_DOLLARS)).contains(&dollars).then(|| (dollars * 1e6).round() as u64)
 }
 
 pub fn integer(number: &DeInteger<'_>) -> Option<i64> {
@@ -290,8 +363,6 @@ pub fn bad_names(text: &str, raw: &str, base: usize) -> Vec<Diagnostic> {
         let known = subst::NAMES.iter().map(|n| format!("`${{{{ {n} }}}}`")).collect::<Vec<_>>().join(", ");
         let found = if open {
             Diagnostic::error(Code::BadSubstitution, at, "`${{` has no `}}` after it").label("opened here")
-        } else if bad.name == "port" || bad.name.starts_with("matrix.") {
-            Diagnostic::error(Code::BadSubstitution, at, format!("{} is not supported by this version", quote(&bad.name))).label("not yet")
         } else {
             let message = format!("nothing is known by the name {}", quote(&bad.name));
             Diagnostic::error(Code::BadSubstitution, at, message).label("unknown name")

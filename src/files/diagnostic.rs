@@ -34,16 +34,20 @@ codes! {
     Cycle = "cycle",
     UnknownGroup = "unknown_group",
     UnknownAgent = "unknown_agent",
+    UnknownTemplate = "unknown_template",
     PromptConflict = "prompt_conflict",
     KeyConflict = "key_conflict",
     MissingFile = "missing_file",
     BadSubstitution = "bad_substitution",
+    BadTemplate = "bad_template",
+    MovedConflict = "moved_conflict",
     VersionUnmet = "version_unmet",
     NotYet = "not_yet",
     Unreadable = "unreadable",
     BadGlob = "bad_glob",
     TooDeep = "too_deep",
     NoTasks = "no_tasks",
+    DisabledDependency = "disabled_dependency",
 }
 
 impl fmt::Display for Code {

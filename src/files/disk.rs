@@ -3,9 +3,11 @@
 //! Reads regular files only, within bounds, as UTF-8; follows no link out of the project.
 //! Knows no TOML.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobSet, GlobSetBuilder};
 use ignore::{DirEntry, WalkBuilder};
@@ -40,13 +42,18 @@ impl From<io::Error> for NoText {
 
 pub struct Disk {
     root: PathBuf,
+    /// What is read in place of files.
+    instead: BTreeMap<PathBuf, String>,
     left: u64,
+    /// Files that were asked for, whether they were there or not.
+    pub asked: BTreeSet<PathBuf>,
 }
 
 impl Disk {
     /// `root` without links in it.
-    pub fn new(root: PathBuf) -> Self {
-        Self { root, left: MAX_TOTAL }
+    pub fn new(root: PathBuf, instead: &BTreeMap<String, String>) -> Self {
+        let instead = instead.iter().map(|(name, text)| (root.join(name), text.clone())).collect();
+        Self { root, instead, left: MAX_TOTAL, asked: BTreeSet::new() }
     }
 
     pub fn root(&self) -> &Path {
@@ -55,11 +62,11 @@ impl Disk {
 
     /// The text of a file of at most `max` bytes.
     pub fn read(&mut self, path: &Path, max: u64) -> Result<String, NoText> {
-        if !fs::metadata(path)?.is_file() {
-            return Err(no_text(Code::Unreadable, "it is not a regular file"));
-        }
-        let mut bytes = Vec::new();
-        File::open(path)?.take(max + 1).read_to_end(&mut bytes)?;
+        self.asked.insert(path.to_owned());
+        let bytes = match self.instead.get(path) {
+            Some(text) => text.clone().into_bytes(),
+            None => regular(path, max)?,
+        };
         let read = bytes.len() as u64;
         if read > max {
             return Err(no_text(Code::Unreadable, format!("it is larger than {} KiB", max >> 10)));
@@ -74,6 +81,7 @@ impl Disk {
 
     /// As `read`, for a path written in a file of the project: it must not lead out of it.
     pub fn read_inside(&mut self, path: &Path, max: u64) -> Result<String, NoText> {
+        self.asked.insert(path.to_owned());
         let real = fs::canonicalize(path)?;
         if !real.starts_with(&self.root) {
             return Err(no_text(Code::MissingFile, "it leads out of the project"));
@@ -85,6 +93,16 @@ impl Disk {
     pub fn name(&self, path: &Path) -> String {
         path.strip_prefix(&self.root).unwrap_or(path).to_string_lossy().into_owned()
     }
+}
+
+/// The bytes of a file, up to one more than `max`.
+fn regular(path: &Path, max: u64) -> Result<Vec<u8>, NoText> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(no_text(Code::Unreadable, "it is not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(max + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Globs that say which files hold tasks.
@@ -99,7 +117,12 @@ pub struct Places {
 pub struct Found {
     pub files: Vec<String>,
     pub problems: Vec<String>,
+    /// The directories that were looked into, and what for: anything, or one name in it.
+    pub places: Vec<Place>,
 }
+
+/// A directory, and a name in it, or any.
+pub type Place = (PathBuf, Option<OsString>);
 
 impl Places {
     /// From globs of the form that `format::glob` accepts; others are left out.
@@ -146,8 +169,33 @@ impl Places {
         found
     }
 
+    /// Adds those of the names that match and are no files yet.
+    pub fn with_new(&self, root: &Path, config: &Path, names: &[String], found: &mut Found) {
+        let fits = |name: &&String| {
+            let inside = Path::new(name).components().all(|c| matches!(c, Component::Normal(part) if part != ".git"));
+            inside && self.set.is_match(name) && root.join(name) != config && name.as_str() != "drover.toml"
+        };
+        let is_new = |name: &&String| fs::symlink_metadata(root.join(name)).is_err();
+        found.files.extend(names.iter().filter(fits).filter(is_new).cloned());
+        found.files.sort();
+    }
+
+    /// What was looked for in a directory: all, or what leads on to where task files may be.
+    fn looked_for(&self, root: &Path, dir: &Path) -> Vec<Place> {
+        let at = root.join(dir);
+        if self.prefixes.iter().any(|p| dir.starts_with(p)) {
+            return vec![(at, None)];
+        }
+        let next = |p: &PathBuf| p.strip_prefix(dir).ok()?.components().next().map(|c| c.as_os_str().to_owned());
+        let names = self.prefixes.iter().filter_map(next).chain([".gitignore".into()]);
+        names.map(|name| (at.clone(), Some(name))).collect()
+    }
+
     fn take(&self, root: &Path, config: &Path, entry: &DirEntry, found: &mut Found) {
         let Ok(path) = entry.path().strip_prefix(root) else { return };
+        if entry.file_type().is_some_and(|t| t.is_dir()) {
+            found.places.extend(self.looked_for(root, path));
+        }
         let is_file = entry.file_type().is_some_and(|t| t.is_file());
         if !is_file || !self.set.is_match(path) || entry.path() == config || path == Path::new("drover.toml") {
             return;

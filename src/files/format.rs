@@ -4,12 +4,14 @@
 
 use std::path::{Component, Path};
 
-use globset::{Glob, GlobBuilder};
+use globset::Glob;
 use semver::VersionReq;
 
 use super::diagnostic::{Code, quote};
 use super::shape::Format;
 use crate::base::{BadId, EpicId, TaskId};
+use crate::model::notices::place_of;
+use crate::model::{subst, telemetry};
 
 /// The longest prompt, written down or in a file, in bytes.
 pub const MAX_PROMPT: usize = 1 << 20;
@@ -44,6 +46,18 @@ impl Format {
             Format::ProjectName => project_name(text),
             Format::Label => label(text),
             Format::Branch => branch(text),
+            Format::Remote if text.is_empty() => Ok(()),
+            Format::Remote => branch(text).or_else(|_| wrong(Code::OutOfRange, format!("{} is not the name of a remote", quote(text)))),
+            Format::Endpoint => endpoint(key, text),
+            Format::Listen if text.is_empty() || telemetry::listen(text).is_some() => Ok(()),
+            Format::Listen => Err(Wrong {
+                code: Code::OutOfRange,
+                message: format!("`{key}`: {} is nothing to listen at", quote(text)),
+                help: Some("write a port, or an address and a port, such as \"127.0.0.1:9464\"".into()),
+            }),
+            Format::WebhookUrl => webhook_url(key, text),
+            Format::EnvName => env_name(text),
+            Format::Line => command(key, text).and_then(|()| not_blank(key, text)),
             Format::Path => path(key, text).and_then(|()| not_blank(key, text)),
             Format::Inside => inside(key, text),
             Format::Directory => no_control(key, text),
@@ -144,6 +158,21 @@ fn label(text: &str) -> Result<(), Wrong> {
     Ok(())
 }
 
+fn webhook_url(key: &str, text: &str) -> Result<(), Wrong> {
+    place_of(text).map(drop).or_else(|why| wrong(Code::OutOfRange, format!("`{key}` will not do: {why}")))
+}
+
+fn endpoint(key: &str, text: &str) -> Result<(), Wrong> {
+    let help = "write a host and a port, or a URL, such as \"https://otel.example.com:4317\"";
+    let bad = |message: String| Err(Wrong { code: Code::OutOfRange, message, help: Some(help.into()) });
+    let Some(url) = telemetry::url(text) else { return Ok(()) };
+    match url.parse::<http::Uri>() {
+        Ok(url) if url.authority().is_some_and(|a| a.as_str().contains('@')) => bad(format!("`{key}` holds a user's name or a password")),
+        Ok(url) if matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some_and(|h| !h.is_empty()) => Ok(()),
+        _ => bad(format!("`{key}`: {} is no address", quote(text))),
+    }
+}
+
 /// The rules of `git check-ref-format --branch`.
 fn branch(text: &str) -> Result<(), Wrong> {
     let bad_char = |c: char| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c);
@@ -185,6 +214,9 @@ fn climbs(text: &str) -> bool {
 
 /// A glob relative to the project's root; `*` does not match a `/`.
 pub fn glob(text: &str) -> Result<Glob, Wrong> {
+    // What a matrix fills in has the form of a part of an id.
+    let filled = subst::fill_axes(text, |_| Some("x".into()));
+    let text = if subst::axes(text).next().is_some() { &filled } else { text };
     let bad = |why: &str| Wrong {
         code: Code::BadGlob,
         message: format!("{} is not a glob: {why}", quote(text)),
@@ -196,7 +228,7 @@ pub fn glob(text: &str) -> Result<Glob, Wrong> {
     if climbs(text) || text.starts_with("./") {
         return Err(bad("it must not start with `/` or `./`, nor hold `..`"));
     }
-    GlobBuilder::new(text).literal_separator(true).build().map_err(|why| bad(&why.kind().to_string()))
+    crate::model::scope::glob(text).map_err(|why| bad(&why.kind().to_string()))
 }
 
 /// A name, or the beginning of names with a `*` after it.

@@ -1,11 +1,13 @@
-//! The file format itself: every table and every key of `drover.toml` and of a task file.
+//! The file format itself: every table and every key of `drover.toml`, and what task files share with it.
 //!
-//! What is written here is what the reader accepts, what the schemas say and what
+//! What is written here, and in `task_keys`, is what the reader accepts, what the schemas say and what
 //! `drover.toml.example` must show.
 
 use std::time::Duration;
 
+use super::inherited::ENV_PASS;
 use super::shape::{Fallback, Format, Key, Kind, Needed, Shape};
+use crate::model::policy::{MAX_LOG, REDACT};
 
 /// Where task files are looked for.
 pub const TASKS: &[&str] = &["drover/**/*.toml"];
@@ -14,68 +16,51 @@ pub const TIMEOUT: &str = "45m";
 pub const STALL_TIMEOUT: &str = "10m";
 pub const CHECK_TIMEOUT: &str = "30m";
 pub const PROTECT: &[&str] = &["drover.toml", "drover/**"];
-/// What a command inherits of the environment: what shells, the known agents and common tool
-/// chains need, and nothing that happens to be set.
-pub const ENV_PASS: &[&str] = &[
-    "HOME",
-    "PATH",
-    "LANG",
-    "LC_*",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "TERM",
-    "TZ",
-    "TMPDIR",
-    "XDG_*",
-    "SSH_AUTH_SOCK",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "NODE_EXTRA_CA_CERTS",
-    "ANTHROPIC_*",
-    "CLAUDE_*",
-    "DISABLE_AUTOUPDATER",
-    "CARGO_HOME",
-    "RUSTUP_HOME",
-    "GOPATH",
-    "JAVA_HOME",
-    "NVM_DIR",
-    "PYENV_ROOT",
-    "VIRTUAL_ENV",
-    "IS_SANDBOX",
-];
 
-/// Agents that a later version will know.
-pub const LATER_AGENTS: &[&str] = &["codex", "gemini", "opencode", "copilot", "qwen", "amp"];
-
-const SECOND: Duration = Duration::from_secs(1);
+pub const SECOND: Duration = Duration::from_secs(1);
+const COUNT: Kind = Kind::Integer { min: 1, max: 1_000_000_000_000 };
 const MAX_PARALLEL: Kind = Kind::Integer { min: 1, max: 1024 };
 
 pub static DROVER: Shape = Shape::new(
     "drover.toml",
-    &[&[
-        Key::new("required_version", Kind::Text(Format::Version), "The versions of Drover that may read this project, such as \">=0.1\"."),
-        Key::new("project", Kind::Table(&PROJECT), "What is driven."),
-        Key::new("run", Kind::Table(&RUN), "Limits of a run."),
-        Key::new("merge", Kind::Table(&MERGE), "How finished work lands on the target branch."),
-        Key::new("worktree", Kind::Table(&WORKTREE), "The working trees in which tasks run."),
-        Key::new("defaults", Kind::Table(&DEFAULTS), "What holds for every task that does not say otherwise."),
-        Key::new("agents", Kind::Named(&AGENT_TABLE), "The agents that tasks can name."),
-        Key::new("groups", Kind::Named(&GROUP), "Groups of tasks that share something scarce."),
-    ]],
+    &[
+        &[
+            Key::new(
+                "required_version",
+                Kind::Text(Format::Version),
+                "The versions of Drover that may read this project, such as \">=0.1\".",
+            ),
+            Key::new("profiles", Kind::Parts(&PROFILE), "Other settings, which `--profile` lays over these."),
+        ],
+        SETTINGS,
+    ],
 )
-.later(&["templates", "profiles", "telemetry", "webhooks"])
 .hints(&[
     ("task", "tasks stand in task files; `project.tasks` says where these are"),
     ("epic", "an epic stands in a task file, beside its tasks"),
-    ("moved", "a `[[moved]]` block would stand in a task file"),
+    ("moved", "a `[[moved]]` block stands in a task file"),
 ]);
+
+static PROFILE: Shape = Shape::new("[profiles.NAME]", &[SETTINGS]).hints(&[
+    ("required_version", "it stands at the top of drover.toml, and holds for every profile"),
+    ("profiles", "one profile is chosen; they hold no others"),
+]);
+
+const SETTINGS: &[Key] = &[
+    Key::new("project", Kind::Table(&PROJECT), "What is driven."),
+    Key::new("run", Kind::Table(&RUN), "Limits of a run."),
+    Key::new("merge", Kind::Table(&MERGE), "How finished work lands on the target branch."),
+    Key::new("worktree", Kind::Table(&WORKTREE), "The working trees in which tasks run."),
+    Key::new("logs", Kind::Table(&LOGS), "What is kept of what commands print."),
+    Key::new("telemetry", Kind::Table(&TELEMETRY), "Whether and where it is told how runs go, by OpenTelemetry."),
+    Key::new("defaults", Kind::Table(&DEFAULTS), "What holds for every task that does not say otherwise."),
+    Key::new("agents", Kind::Named(&AGENT_TABLE), "The agents that tasks can name."),
+    Key::new("groups", Kind::Named(&GROUP), "Groups of tasks that share something scarce."),
+    Key::new("webhooks", Kind::Receivers(&super::notice_keys::WEBHOOK), "Who is told of events by HTTP: signed, in order, at least once."),
+    Key::new("on_event", Kind::Receivers(&super::notice_keys::ON_EVENT), "Commands that are told of events, in order, at least once."),
+    Key::new("prompts", Kind::Table(&super::prompts::PROMPTS), "Templates of your own for what agents are told."),
+    Key::new("templates", Kind::Named(&TEMPLATE), "Settings that tasks can take over by `extends`."),
+];
 
 static PROJECT: Shape = Shape::new(
     "[project]",
@@ -102,17 +87,29 @@ static RUN: Shape = Shape::new(
         Key::new("workers", MAX_PARALLEL, "How many tasks run at a time.").or(Fallback::Integer(4)),
         Key::new("fail_fast", Kind::Bool, "After the first task that fails for good, start nothing more.").or(Fallback::Bool(false)),
         Key::new("max_time", Kind::Duration(SECOND), "A run that lasts longer starts nothing more; by default there is no limit."),
+        Key::new(
+            "max_pause",
+            Kind::Duration(Duration::ZERO),
+            "The longest wait for an agent that is rate limited, overloaded or cut off; `0s`: no waiting, the run stops.",
+        )
+        .or(Fallback::Text("6h")),
+        Key::new("budget", Kind::Table(&BUDGET), "What a run may use; then it starts nothing more."),
+        Key::new("notify", Kind::Bool, "Whether the desktop shows what failed or waits for a person, and that a run has ended.")
+            .or(Fallback::Bool(false)),
         Key::new("shutdown_grace", Kind::Duration(Duration::ZERO), "How long a command that is told to stop has before it is killed.")
             .or(Fallback::Text("5s")),
     ]],
-)
-.later(&["budget"]);
+);
 
 static MERGE: Shape = Shape::new(
     "[merge]",
     &[&[
-        Key::new("strategy", Kind::Choice { now: &["merge"], later: &["squash", "rebase", "branch"] }, "A merge commit for each task.")
-            .or(Fallback::Text("merge")),
+        Key::new(
+            "strategy",
+            Kind::Choice { now: &["merge", "squash", "rebase", "branch"], later: &[] },
+            "What a task's work becomes where it lands: a merge commit, one commit, its commits one by one; or a branch of its own.",
+        )
+        .or(Fallback::Text("merge")),
         Key::new("verify", Kind::Commands(&CHECK), "Must pass on the exact tree that is about to land.").or(Fallback::Texts(&[])),
         Key::new(
             "on_conflict",
@@ -120,9 +117,11 @@ static MERGE: Shape = Shape::new(
             "retry: a new attempt on the new tip, told of the conflict. block: stop for a person.",
         )
         .or(Fallback::Text("retry")),
-        Key::new("baseline", Kind::OffOnly, "Reserved; must be false.").or(Fallback::Bool(false)),
-        Key::new("push", Kind::EmptyOnly, "Reserved; must be empty.").or(Fallback::Text("")),
-        Key::new("hooks", Kind::OffOnly, "Reserved; must be false: the repository's commit hooks are not run.").or(Fallback::Bool(false)),
+        Key::new("baseline", Kind::Bool, "Whether a check that fails without the work too is passed over.").or(Fallback::Bool(false)),
+        Key::new("push", Kind::Text(Format::Remote), "The remote that what lands is pushed to, such as \"origin\"; empty for none.")
+            .or(Fallback::Text("")),
+        Key::new("push_timeout", Kind::Duration(SECOND), "The longest that one push or fetch may take.").or(Fallback::Text("1m")),
+        Key::new("hooks", Kind::Bool, "Whether the repository's commit hooks are run on each task's commit.").or(Fallback::Bool(false)),
     ]],
 );
 
@@ -131,22 +130,85 @@ static WORKTREE: Shape = Shape::new(
     &[&[
         Key::new("dir", Kind::Text(Format::Directory), "Where working trees are made; by default outside the checkout.")
             .or(Fallback::Text("")),
-        Key::new("reuse", Kind::OffOnly, "Reserved; must be false: each attempt gets a fresh working tree.").or(Fallback::Bool(false)),
+        Key::new(
+            "reuse",
+            Kind::Bool,
+            "Whether the working tree of an attempt that has ended serves the next one, with what git ignores still in it.",
+        )
+        .or(Fallback::Bool(true)),
         Key::new("setup", Kind::Commands(&CHECK), "Run in order when a working tree is created.").or(Fallback::Texts(&[])),
+        Key::new(
+            "setup_inputs",
+            Kind::Texts { of: Format::Inside, min: 0, max: 1000 },
+            "Files that `setup` depends on: it is run again in a reused working tree where one of them has changed.",
+        )
+        .or(Fallback::Texts(&[])),
         Key::new(
             "include",
             Kind::Text(Format::Inside),
             "A file in the syntax of .gitignore that names the git-ignored files to copy into a working tree.",
         )
         .or(Fallback::Text(".worktreeinclude")),
+        Key::new(
+            "max_disk",
+            Kind::Size,
+            "No attempt gets a working tree while all of them take as much; idle ones go first. By default there is no limit.",
+        ),
+    ]],
+);
+
+static LOGS: Shape = Shape::new(
+    "[logs]",
+    &[&[
+        Key::new(
+            "max_size",
+            Kind::Size,
+            "How large a log may get: of what each command printed the last so much is kept, and as much again.",
+        )
+        .or(Fallback::Text(MAX_LOG)),
+        Key::new(
+            "redact",
+            Kind::Texts { of: Format::Glob, min: 0, max: 1000 },
+            "The names of variables, as globs, whose values are to stand in no log.",
+        )
+        .or(Fallback::Texts(REDACT)),
+    ]],
+);
+
+static TELEMETRY: Shape = Shape::new(
+    "[telemetry]",
+    &[&[
+        Key::new("enabled", Kind::Bool, "Whether traces, metrics and logs are sent.").or(Fallback::Bool(false)),
+        Key::new(
+            "endpoint",
+            Kind::Text(Format::Endpoint),
+            "Where a receiver of OTLP listens, such as \"https://otel.example.com:4317\"; by default the usual port of this machine.",
+        )
+        .or(Fallback::Text("")),
+        Key::new(
+            "protocol",
+            Kind::Choice { now: &["grpc", "http/protobuf"], later: &[] },
+            "How it is talked to. By default: gRPC, on port 4317; http/protobuf has port 4318.",
+        )
+        .or(Fallback::Text("grpc")),
+        Key::new("sampling", Kind::Share, "The share of runs whose traces are sent, from 0 to 1.").or(Fallback::Integer(1)),
+        Key::new(
+            "prometheus",
+            Kind::Text(Format::Listen),
+            "Where metrics can be scraped while a run or a watch lasts: a port of this machine, or an address; empty for nowhere.",
+        )
+        .or(Fallback::Text("")),
     ]],
 )
-.later(&["setup_inputs", "max_disk"]);
+.hints(&[("headers", "they hold secrets, which are not committed: set OTEL_EXPORTER_OTLP_HEADERS")]);
 
-static DEFAULTS: Shape = Shape::new("[defaults]", &[INHERITED, RESERVED_DEFAULTS]).later(LATER_INHERITED);
-static EPIC_DEFAULTS: Shape = Shape::new("[epic.defaults]", &[INHERITED, RESERVED_DEFAULTS]).later(LATER_INHERITED);
+static DEFAULTS: Shape = Shape::new("[defaults]", &[INHERITED, RESERVED_DEFAULTS]).later(LATER_INHERITED).hints(ONE_TEMPLATE);
+pub static EPIC_DEFAULTS: Shape = Shape::new("[epic.defaults]", &[INHERITED, RESERVED_DEFAULTS]).later(LATER_INHERITED).hints(ONE_TEMPLATE);
 
-const LATER_INHERITED: &[&str] = &["approval", "budget", "extends", "inputs", "paths", "supervise"];
+static TEMPLATE: Shape = Shape::new("[templates.NAME]", &[INHERITED, RESERVED_DEFAULTS]).later(LATER_INHERITED).hints(ONE_TEMPLATE);
+
+const ONE_TEMPLATE: &[(&str, &str)] = &[("extends", "a task takes over one template; templates take over nothing")];
+const LATER_INHERITED: &[&str] = &["supervise"];
 const RESERVED_DEFAULTS: &[Key] = &[Key::new(
     "sandbox",
     Kind::Choice { now: &["none"], later: &["auto", "bwrap", "landlock"] },
@@ -155,10 +217,12 @@ const RESERVED_DEFAULTS: &[Key] = &[Key::new(
 .or(Fallback::Text("none"))];
 
 /// What a task takes from its epic or from `[defaults]` unless it says otherwise.
-const INHERITED: &[Key] = &[
+pub const INHERITED: &[Key] = &[
     Key::new("agent", Kind::Text(Format::Segment), "Who does the work: a name under [agents].").or(Fallback::Text(AGENT)),
     Key::new("timeout", Kind::Duration(SECOND), "The longest that one step of a task may run.").or(Fallback::Text(TIMEOUT)),
     Key::new("stall_timeout", Kind::Duration(SECOND), "A step without output for this long is ended.").or(Fallback::Text(STALL_TIMEOUT)),
+    Key::new("budget", Kind::Table(&BUDGET), "What all attempts at the task may use together."),
+    Key::new("attempt_budget", Kind::Table(&BUDGET), "What each attempt at the task may use; then it fails."),
     Key::new("retry", Kind::Table(&RETRY), "How often a failed task is tried again, and when."),
     Key::new(
         "on_change",
@@ -177,8 +241,26 @@ const INHERITED: &[Key] = &[
         Kind::Bool,
         "Whether an attempt that changed nothing counts as done; by default only where no agent is at work.",
     ),
+    Key::new(
+        "approval",
+        Kind::Choice { now: &["none", "required"], later: &[] },
+        "required: verified work waits for `drover approve` before it lands.",
+    )
+    .or(Fallback::Text("none")),
     Key::new("protect", Kind::Texts { of: Format::Glob, min: 0, max: 1000 }, "Globs that the work must not touch.")
         .or(Fallback::Texts(PROTECT)),
+    Key::new(
+        "paths",
+        Kind::Texts { of: Format::Glob, min: 0, max: 1000 },
+        "Globs of all that the work may touch; tasks whose globs overlap do not run together. Empty for no limit.",
+    )
+    .or(Fallback::Texts(&[])),
+    Key::new(
+        "inputs",
+        Kind::Texts { of: Format::Glob, min: 0, max: 1000 },
+        "Globs of files: the task runs again when what is committed of them on the target has changed since it landed.",
+    )
+    .or(Fallback::Texts(&[])),
     Key::new("env", Kind::Env, "Set for every command of the task."),
     Key::new(
         "env_pass",
@@ -200,6 +282,16 @@ const INHERITED: &[Key] = &[
     .or(Fallback::Text("worktree")),
 ];
 
+pub static BUDGET: Shape = Shape::new(
+    "budget",
+    &[&[
+        Key::new("usd", Kind::Money, "Dollars, as far as agents say what they cost."),
+        Key::new("tokens", COUNT, "Tokens, but for those read from a cache."),
+        Key::new("turns", COUNT, "Answers of a model."),
+        Key::new("time", Kind::Duration(SECOND), "How long agents and commands run, taken together."),
+    ]],
+);
+
 static RETRY: Shape = Shape::new(
     "retry",
     &[&[
@@ -212,7 +304,7 @@ static RETRY: Shape = Shape::new(
     ]],
 );
 
-static CHECK: Shape = Shape::new(
+pub static CHECK: Shape = Shape::new(
     "a command",
     &[&[
         Key::new("name", Kind::Text(Format::Title), "What it is called in messages."),
@@ -226,11 +318,17 @@ static AGENT_TABLE: Shape = Shape::new(
     &[&[
         Key::new(
             "kind",
-            Kind::Choice { now: &["claude-code", "command"], later: LATER_AGENTS },
+            Kind::Choice { now: &["claude-code", "codex", "gemini", "opencode", "copilot", "qwen", "amp", "command"], later: &[] },
             "The program, or `command` for one of your own.",
         )
         .required(),
         Key::new("model", Kind::Text(Format::Word), "The model to ask for; by default the agent's own choice."),
+        Key::new("fallback", Kind::Text(Format::Segment), "The agent that does its work where it is stopped for the rest of a run."),
+        Key::new(
+            "fallback_model",
+            Kind::Text(Format::Word),
+            "For kind \"claude-code\": the model to turn to when the other is overloaded.",
+        ),
         Key::new("max_parallel", MAX_PARALLEL, "How many tasks use this agent at a time; by default no limit but `run.workers`."),
         Key::new("args", Kind::Texts { of: Format::Argument, min: 0, max: 1000 }, "Appended to the command line.").or(Fallback::Texts(&[])),
         Key::new(
@@ -247,82 +345,3 @@ static GROUP: Shape = Shape::new(
     "[groups.NAME]",
     &[&[Key::new("max_parallel", MAX_PARALLEL, "How many tasks of the group run at a time.").or(Fallback::Integer(1))]],
 );
-
-pub static TASK_FILE: Shape = Shape::new(
-    "a task file",
-    &[&[
-        Key::new("epic", Kind::Table(&EPIC), "What the tasks of this file belong to."),
-        Key::new("task", Kind::Tables(&TASK), "The tasks."),
-    ]],
-)
-.later(&["moved"])
-.hints(&[
-    ("tasks", "write `[[task]]`"),
-    ("epics", "write `[epic]`; a file has at most one"),
-    ("subtask", "a sub-task stands under its task: write `[[task.subtask]]`"),
-    ("defaults", "write `[epic.defaults]` here, or `[defaults]` in drover.toml"),
-]);
-
-static EPIC: Shape = Shape::new(
-    "[epic]",
-    &[&[
-        Key::new("id", Kind::Text(Format::Segment), "Its identity; `epic:ID` in `depends_on` stands for all its tasks.").required(),
-        Key::new("title", Kind::Text(Format::Title), "One line for people.").required(),
-        Key::new("description", Kind::Text(Format::Free), "More for people.").or(Fallback::Text("")),
-        Key::new("defaults", Kind::Table(&EPIC_DEFAULTS), "What holds for every task of this file that does not say otherwise."),
-    ]],
-)
-.later(&["depends_on"])
-.hints(DEPENDS_ON);
-
-const DEPENDS_ON_HINT: &str = "Drover spells this `depends_on`: the tasks that must be done before this one";
-const DEPENDS_ON: &[(&str, &str)] = &[
-    ("needs", DEPENDS_ON_HINT),
-    ("deps", DEPENDS_ON_HINT),
-    ("blocked_by", DEPENDS_ON_HINT),
-    ("blocked-by", DEPENDS_ON_HINT),
-    ("requires", DEPENDS_ON_HINT),
-    ("dependsOn", DEPENDS_ON_HINT),
-    ("depends-on", DEPENDS_ON_HINT),
-    ("after", DEPENDS_ON_HINT),
-];
-
-/// The ways to say what the work is.
-pub const WORK: &[&str] = &["prompt", "prompt_file", "run"];
-
-static TASK: Shape = Shape::new("[[task]]", &[TASK_OWN, INHERITED])
-    .one_of(WORK, Needed::Unless("subtask"))
-    .later(&["matrix", "extends", "inputs", "enabled", "paths", "approval", "budget", "sandbox", "supervise"])
-    .hints(DEPENDS_ON);
-
-const TASK_OWN: &[Key] = &[
-    Key::new("id", Kind::Text(Format::TaskId), "Its identity, in lower case.").required(),
-    Key::new("title", Kind::Text(Format::Title), "One line for people; the subject of the commit.").required(),
-    Key::new("prompt", Kind::Text(Format::Prompt), "What the agent is asked to do."),
-    Key::new("prompt_file", Kind::Text(Format::Path), "A file that holds the prompt, relative to this file."),
-    Key::new("run", Kind::Text(Format::Command), "A line for `sh -c` instead of an agent."),
-    Key::new(
-        "depends_on",
-        Kind::Texts { of: Format::Dependency, min: 0, max: 10_000 },
-        "The tasks that must be done before this one: ids, or `epic:ID` for all tasks of an epic.",
-    )
-    .or(Fallback::Texts(&[])),
-    Key::new("subtask", Kind::Tables(&SUBTASK), "Steps in the task's working tree, run in this order before its own work."),
-];
-
-static SUBTASK: Shape = Shape::new(
-    "[[task.subtask]]",
-    &[&[
-        Key::new("id", Kind::Text(Format::Segment), "Its identity inside the task: the full id is `task.subtask`.").required(),
-        Key::new("title", Kind::Text(Format::Title), "One line for people.").required(),
-        Key::new("prompt", Kind::Text(Format::Prompt), "What the agent is asked to do."),
-        Key::new("prompt_file", Kind::Text(Format::Path), "A file that holds the prompt, relative to this file."),
-        Key::new("run", Kind::Text(Format::Command), "A line for `sh -c` instead of an agent."),
-        Key::new("agent", Kind::Text(Format::Segment), "Who does the work; by default the task's agent."),
-        Key::new("verify", Kind::Commands(&CHECK), "Must pass on the tree that the sub-task left.").or(Fallback::Texts(&[])),
-        Key::new("timeout", Kind::Duration(SECOND), "The longest it may run; by default as the task."),
-        Key::new("stall_timeout", Kind::Duration(SECOND), "Without output for this long it is ended; by default as the task."),
-    ]],
-)
-.one_of(WORK, Needed::Yes)
-.hints(&[("depends_on", "sub-tasks run in the order of the file, inside their task: give `depends_on` to the task")]);

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::diagnostic::{Code, Diagnostic, Findings, nearest_or_list, quote};
-use super::keys::{AGENT, ENV_PASS, PROTECT, STALL_TIMEOUT, TIMEOUT};
+use super::inherited::ENV_PASS;
+use super::keys::{AGENT, PROTECT, STALL_TIMEOUT, TIMEOUT};
 use super::row::{At, Row};
 use crate::base::parse_duration;
-use crate::model::{Backoff, Check, OnChange, OnDependency, Retry, Workspace};
+use crate::model::{Approval, Backoff, Budget, Check, OnChange, OnDependency, Retry, Workspace};
 
 /// The settings of one table; what it does not give is `None`.
 #[derive(Clone, Debug, Default)]
@@ -19,10 +20,15 @@ pub struct Layer {
     pub timeout: Option<Duration>,
     pub stall_timeout: Option<Duration>,
     pub retry: RetryLayer,
+    pub budget: Budget,
+    pub attempt_budget: Budget,
     pub on_change: Option<OnChange>,
     pub on_dependency: Option<OnDependency>,
     pub allow_empty: Option<bool>,
+    pub approval: Option<Approval>,
     pub protect: Option<Vec<String>>,
+    pub paths: Option<Vec<String>>,
+    pub inputs: Option<Vec<String>>,
     pub env: BTreeMap<String, String>,
     pub env_pass: Option<Vec<String>>,
     pub verify: Option<Vec<Check>>,
@@ -49,10 +55,15 @@ impl Layer {
             timeout: row.duration("timeout"),
             stall_timeout: row.duration("stall_timeout"),
             retry: row.table("retry").map(|r| RetryLayer::read(&r)).unwrap_or_default(),
+            budget: row.table("budget").map(|b| b.budget()).unwrap_or_default(),
+            attempt_budget: row.table("attempt_budget").map(|b| b.budget()).unwrap_or_default(),
             on_change: row.choice("on_change"),
             on_dependency: row.choice("on_dependency"),
             allow_empty: row.bool("allow_empty"),
+            approval: row.choice("approval"),
             protect: row.strings("protect"),
+            paths: row.strings("paths"),
+            inputs: row.strings("inputs"),
             env: row.env("env"),
             env_pass: row.strings("env_pass"),
             verify: row.commands("verify"),
@@ -85,10 +96,15 @@ impl Layer {
             timeout: self.timeout.or(below.timeout),
             stall_timeout: self.stall_timeout.or(below.stall_timeout),
             retry: self.retry.over(&below.retry),
+            budget: self.budget.over(&below.budget),
+            attempt_budget: self.attempt_budget.over(&below.attempt_budget),
             on_change: self.on_change.or(below.on_change),
             on_dependency: self.on_dependency.or(below.on_dependency),
             allow_empty: self.allow_empty.or(below.allow_empty),
+            approval: self.approval.or(below.approval),
             protect: self.protect.or_else(|| below.protect.clone()),
+            paths: self.paths.or_else(|| below.paths.clone()),
+            inputs: self.inputs.or_else(|| below.inputs.clone()),
             env,
             env_pass: self.env_pass.or_else(|| below.env_pass.clone()),
             verify: self.verify.or_else(|| below.verify.clone()),
@@ -138,6 +154,7 @@ impl RetryLayer {
 pub struct Names {
     pub agents: BTreeSet<String>,
     pub groups: BTreeSet<String>,
+    pub templates: BTreeMap<String, Layer>,
     /// False if `drover.toml` could not be read whole: then no name is called unknown.
     pub whole: bool,
 }
@@ -145,10 +162,34 @@ pub struct Names {
 impl Names {
     /// Reports the agent that a table names and nobody declared.
     pub fn check_agent(&self, row: &Row<'_>, findings: &mut Findings) {
-        let Some(At { value, at }) = row.text("agent").filter(|a| self.whole && !self.agents.contains(a.value)) else { return };
+        if let Some(named) = row.text("agent").filter(|a| !self.agents.contains(a.value)) {
+            self.unknown_agent(named, findings);
+        }
+    }
+
+    /// Reports an agent that nobody declared.
+    pub fn unknown_agent(&self, named: At<&str>, findings: &mut Findings) {
+        let At { value, at } = named;
+        if !self.whole {
+            return;
+        }
         let help = nearest_or_list(value, "agents in drover.toml", self.agents.iter().map(String::as_str));
         let found = Diagnostic::error(Code::UnknownAgent, at, format!("agent {} is not declared", quote(value)));
         findings.push(found.label("no such agent").help(help));
+    }
+
+    /// The settings of the template that a task takes over; one that nobody declared is reported.
+    pub fn template(&self, row: &Row<'_>, findings: &mut Findings) -> Layer {
+        let Some(At { value, at }) = row.text("extends") else { return Layer::default() };
+        if let Some(layer) = self.templates.get(value) {
+            return layer.clone();
+        }
+        if self.whole {
+            let help = nearest_or_list(value, "templates in drover.toml", self.templates.keys().map(String::as_str));
+            let found = Diagnostic::error(Code::UnknownTemplate, at, format!("template {} is not declared", quote(value)));
+            findings.push(found.label("no such template").help(help));
+        }
+        Layer::default()
     }
 
     /// Reports the groups that a table names and nobody declared.

@@ -24,26 +24,30 @@ pub struct Known {
 }
 
 type Epics = BTreeMap<EpicId, At<Epic>>;
+/// The tasks that stand in place of one with a matrix.
+type Parents = BTreeMap<TaskId, Vec<TaskId>>;
 type Members = BTreeMap<EpicId, Vec<TaskId>>;
 
 /// The graph, or none with the reasons in `findings`.
 pub fn link(drafts: Drafts, known: &Known, findings: &mut Findings) -> Option<Graph> {
-    let Drafts { epics, tasks } = drafts;
+    let Drafts { epics, tasks, .. } = drafts;
     if let Some(beyond) = tasks.get(MAX_TASKS) {
         let message = format!("the project has more than {MAX_TASKS} tasks");
         findings.push(Diagnostic::error(Code::OutOfRange, beyond.ids[0].at, message).label("one too many"));
         return None;
     }
     let epics = unique(epics, findings);
-    let mut linker = Linker { ids: Vec::new(), depends_on: Vec::new(), hints: 0, edges: 0, findings };
+    let mut linker = Linker { ids: Vec::new(), depends_on: Vec::new(), hints: 0, edges: 0, told: BTreeSet::new(), findings };
     let mut specs = Vec::with_capacity(tasks.len());
     let members = members(&tasks);
+    let parents = linker.parents(&tasks);
     for draft in tasks {
-        let depends_on = linker.resolve(&draft, &members, &epics, known);
+        let depends_on = linker.resolve(&draft, &members, &parents, &epics, known);
         specs.push(Spec { depends_on: depends_on.iter().map(|d| d.value.clone()).collect(), ..draft.spec });
         linker.depends_on.push(depends_on);
         linker.ids.push(draft.ids);
     }
+    linker.disabled(&specs);
     let graph = Graph::build(specs, epics.into_values().map(|e| e.value).collect(), &known.tasks);
     graph.map_err(|errors| errors.into_iter().for_each(|e| linker.report(e))).ok()
 }
@@ -84,17 +88,51 @@ struct Linker<'a> {
     depends_on: Vec<Vec<At<TaskId>>>,
     hints: usize,
     edges: usize,
+    /// Places of dependencies that something was said about: an epic's stand for all its tasks.
+    told: BTreeSet<(usize, usize)>,
     findings: &'a mut Findings,
 }
 
 impl Linker<'_> {
+    /// The tasks that each matrix stands for. Its own id is no task's.
+    fn parents(&mut self, tasks: &[Draft]) -> Parents {
+        let mut out = Parents::new();
+        let mut written: BTreeMap<&TaskId, Span> = BTreeMap::new();
+        for draft in tasks {
+            if let Some(parent) = &draft.parent {
+                out.entry(parent.value.clone()).or_default().push(draft.spec.id.clone());
+                // Written twice, the tasks themselves are told to be there twice.
+                written.entry(&parent.value).or_insert(parent.at);
+            }
+        }
+        for draft in tasks.iter().filter(|d| d.parent.is_none()) {
+            if let Some(first) = written.get(&draft.spec.id) {
+                let message = format!("id `{}` is used twice", draft.spec.id);
+                let found = Diagnostic::error(Code::DuplicateId, draft.ids[0].at, message).label("a task of its own here");
+                self.findings.push(found.also(*first, "a matrix here").help("rename one of the two"));
+            }
+        }
+        out
+    }
+
+    /// Warns of what will not run because what it needs was taken out.
+    fn disabled(&mut self, specs: &[Spec]) {
+        let out: BTreeSet<&TaskId> = specs.iter().filter(|s| !s.enabled).map(|s| &s.id).collect();
+        for (n, spec) in specs.iter().enumerate().filter(|(_, s)| s.enabled && !out.is_empty()) {
+            let Some(need) = self.depends_on[n].iter().find(|d| out.contains(&d.value)) else { continue };
+            let message = format!("`{}` depends on `{}`, which is disabled, so it will not run", spec.id, need.value);
+            let found = Diagnostic::warning(Code::DisabledDependency, need.at, message).label("disabled");
+            self.findings.push(found.help("disable it too, take this dependency out, or enable the other"));
+        }
+    }
+
     /// The tasks that a draft waits for, each once.
-    fn resolve(&mut self, draft: &Draft, members: &Members, epics: &Epics, known: &Known) -> Vec<At<TaskId>> {
+    fn resolve(&mut self, draft: &Draft, members: &Members, parents: &Parents, epics: &Epics, known: &Known) -> Vec<At<TaskId>> {
         let mut seen = BTreeSet::new();
         let mut out = Vec::new();
         for At { value, at } in &draft.depends_on {
             let named: &[TaskId] = match value {
-                Dependency::Task(id) => std::slice::from_ref(id),
+                Dependency::Task(id) => parents.get(id).map_or(std::slice::from_ref(id), Vec::as_slice),
                 Dependency::Epic(id) => self.epic(draft, id, *at, epics, known).and_then(|id| members.get(id)).map_or(&[], Vec::as_slice),
             };
             let before = self.edges;
@@ -132,6 +170,12 @@ impl Linker<'_> {
         if self.findings.full() {
             self.findings.dropped += 1;
             return;
+        }
+        if let GraphError::UnknownDependency { task, dependency } | GraphError::Kin { task, dependency } = &error {
+            let at = self.written(*task, dependency);
+            if !self.told.insert((at.start, at.len)) {
+                return;
+            }
         }
         let found = match error {
             GraphError::DuplicateId { id, first, again } => self.duplicate(&id, first, again),

@@ -22,6 +22,17 @@ pub struct Report {
     map: SourceMap,
 }
 
+/// One of the things that were found; line and column count from 1.
+pub struct Found<'a> {
+    pub severity: Level,
+    pub code: Code,
+    pub file: &'a str,
+    pub line: usize,
+    pub column: usize,
+    pub message: &'a str,
+    pub help: Option<&'a str>,
+}
+
 impl Report {
     pub(super) fn new(findings: Findings, map: SourceMap) -> Self {
         let mut diagnostics = findings.kept;
@@ -53,6 +64,15 @@ impl Report {
     /// The code of each diagnostic, in their order.
     pub fn codes(&self) -> impl Iterator<Item = Code> {
         self.diagnostics.iter().map(|d| d.code)
+    }
+
+    /// Each with its place, in their order.
+    pub fn found(&self) -> impl Iterator<Item = Found<'_>> {
+        self.diagnostics.iter().map(|d| {
+            let place = self.map.place(d.labels[0].span);
+            let (message, help) = (d.message.as_str(), d.help.as_deref());
+            Found { severity: d.level, code: d.code, file: place.file, line: place.line, column: place.column, message, help }
+        })
     }
 
     fn count(&self, level: Level) -> usize {

@@ -10,12 +10,12 @@ use serde::de::value::{Error, StrDeserializer};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::check::{integer, span_at};
+use super::check::{integer, money, share, span_at};
 use super::keys::CHECK_TIMEOUT;
 use super::shape::{Kind, Shape};
 use super::source::Span;
-use crate::base::parse_duration;
-use crate::model::Check;
+use crate::base::{parse_duration, parse_size};
+use crate::model::{Budget, Check};
 
 /// A value and where it is written.
 #[derive(Clone, Debug)]
@@ -83,6 +83,11 @@ impl<'t> Row<'t> {
         parse_duration(self.text(key)?.value).ok()
     }
 
+    /// In bytes.
+    pub fn size(&self, key: &'static str) -> Option<u64> {
+        parse_size(self.text(key)?.value).ok()
+    }
+
     pub fn integer(&self, key: &'static str) -> Option<i64> {
         integer(self.get(key)?.0.get_ref().as_integer()?)
     }
@@ -90,6 +95,22 @@ impl<'t> Row<'t> {
     /// A number that the shape keeps small.
     pub fn number(&self, key: &'static str) -> Option<u32> {
         u32::try_from(self.integer(key)?).ok()
+    }
+
+    /// Dollars, as millionths of one.
+    fn money(&self, key: &'static str) -> Option<u64> {
+        money(self.get(key)?.0.get_ref())
+    }
+
+    pub fn share(&self, key: &'static str) -> Option<f64> {
+        share(self.get(key)?.0.get_ref())
+    }
+
+    /// What a table of a budget allows.
+    pub fn budget(&self) -> Budget {
+        let count = |key| self.integer(key).and_then(|n| u64::try_from(n).ok());
+        let millis = self.duration("time").and_then(|d| u64::try_from(d.as_millis()).ok());
+        Budget { cost_microusd: self.money("usd"), tokens: count("tokens"), turns: count("turns"), millis }
     }
 
     pub fn bool(&self, key: &'static str) -> Option<bool> {
@@ -109,7 +130,7 @@ impl<'t> Row<'t> {
     }
 
     pub fn tables(&self, key: &'static str) -> Vec<Row<'t>> {
-        let Some((value, Kind::Tables(shape))) = self.get(key) else { return Vec::new() };
+        let Some((value, Kind::Tables(shape) | Kind::Receivers(shape))) = self.get(key) else { return Vec::new() };
         let items = value.get_ref().as_array().into_iter().flat_map(|a| a.iter());
         items.filter_map(|v| Some(Row::new(shape, v.get_ref().as_table()?, self.base, self.span(v)))).collect()
     }
@@ -119,6 +140,27 @@ impl<'t> Row<'t> {
         let Some((value, Kind::Named(shape))) = self.get(key) else { return Vec::new() };
         let items = value.get_ref().as_table().into_iter().flat_map(|t| t.iter());
         items.filter_map(|(k, v)| Some((k.get_ref().as_ref(), Row::new(shape, v.get_ref().as_table()?, self.base, self.span(v))))).collect()
+    }
+
+    /// The names and values of a `Kind::Axes`, each value once.
+    pub fn axes(&self, key: &'static str) -> Vec<(&'t str, Vec<At<&'t str>>)> {
+        let table = self.get(key).and_then(|(v, _)| v.get_ref().as_table());
+        let items = table.into_iter().flat_map(|t| t.iter());
+        items
+            .filter_map(|(name, values)| {
+                let mut seen = std::collections::BTreeSet::new();
+                let values = values.get_ref().as_array()?.iter();
+                let values = values.filter_map(|v| Some(At { value: v.get_ref().as_str()?, at: self.span(v) }));
+                Some((name.get_ref().as_ref(), values.filter(|v| seen.insert(v.value)).collect()))
+            })
+            .collect()
+    }
+
+    /// What stands in a table of any kind, and where.
+    pub fn inside(&self, key: &'static str) -> impl Iterator<Item = (&'t str, Span)> {
+        let table = self.get(key).and_then(|(v, _)| v.get_ref().as_table());
+        let base = self.base;
+        table.into_iter().flat_map(|t| t.iter()).map(move |(name, value)| (name.get_ref().as_ref(), span_at(base, value.span())))
     }
 
     pub fn env(&self, key: &'static str) -> BTreeMap<String, String> {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::CONFIG;
 use super::format::project_name_for;
+use crate::model::AgentKind;
 
 /// What is known of the project before there are files.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +27,12 @@ pub enum Outcome {
     /// Something was there already.
     Left(PathBuf),
 }
+
+/// How a task file begins.
+pub(super) const TASK_HEAD: &str = "\
+# Drover: tasks. For help in an editor, write the schema to a file with `drover schema task` and name
+# that file in a first line that begins with #:schema
+";
 
 /// The task file that is written.
 const EXAMPLE: &str = "drover/example.toml";
@@ -54,12 +61,38 @@ fn write_new(root: &Path, path: &str, text: &str) -> io::Result<Outcome> {
 }
 
 /// A TOML string.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()
 }
 
-fn has_claude(request: &Request) -> bool {
-    request.agents.iter().any(|a| a == "claude")
+/// The kind of an agent that is called so on this machine.
+fn kind(agent: &str) -> Option<&'static str> {
+    match agent {
+        "claude" => Some(AgentKind::ClaudeCode.name()),
+        _ => AgentKind::ALL.into_iter().filter(|k| *k != AgentKind::Command).map(AgentKind::name).find(|name| *name == agent),
+    }
+}
+
+/// The agent that tasks get: Claude Code where it is there.
+fn main_agent(request: &Request) -> Option<&str> {
+    let known = || request.agents.iter().map(String::as_str).filter(|a| kind(a).is_some());
+    known().find(|a| *a == "claude").or_else(|| known().next())
+}
+
+fn agents(request: &Request) -> String {
+    let Some(main) = main_agent(request) else {
+        return "# No agent was found on this machine. Claude Code is used as soon as it is installed, with no entry\n\
+         # here; any other program can be one:\n\
+         #[agents.mine]\n#kind = \"command\"\n#command = [\"my-agent\", \"--yes\"]\n"
+            .into();
+    };
+    let found = request.agents.iter().filter_map(|agent| Some((agent, kind(agent)?)));
+    let tables = found.map(|(agent, kind)| format!("[agents.{agent}]\nkind = {}\n#model = \"…\"\n", quoted(kind)));
+    let tables = tables.collect::<Vec<_>>().join("\n");
+    match main {
+        "claude" => tables,
+        other => format!("[defaults]\nagent = {}\n\n{tables}", quoted(other)),
+    }
 }
 
 fn config(request: &Request) -> String {
@@ -68,13 +101,7 @@ fn config(request: &Request) -> String {
         Some(branch) => format!("target = {}\n", quoted(branch)),
         None => "#target = \"main\"   # the branch that finished work lands on; by default the one checked out\n".to_owned(),
     };
-    let agents = if has_claude(request) {
-        "[agents.claude]\nkind = \"claude-code\"\n#model = \"opus\"\n"
-    } else {
-        "# No agent was found on this machine. Claude Code is used as soon as it is installed, with no entry\n\
-         # here; any other program can be one:\n\
-         #[agents.mine]\n#kind = \"command\"\n#command = [\"my-agent\", \"--yes\"]\n"
-    };
+    let agents = agents(request);
     format!(
         "# Drover: the configuration of this project. All keys, with their defaults, are in drover.toml.example\n\
          # of Drover's source. For help in an editor, write the schema to a file with `drover schema drover`\n\
@@ -87,7 +114,7 @@ fn config(request: &Request) -> String {
 }
 
 fn example(request: &Request) -> String {
-    let work = if has_claude(request) {
+    let work = if main_agent(request).is_some() {
         "prompt = \"\"\"\n\
          Write NOTES.md: in at most ten lines, what this repository is and how it is built and tested.\n\
          Read the code first. Change no other file.\n\
@@ -97,9 +124,7 @@ fn example(request: &Request) -> String {
         "run = \"git log --oneline -10 > NOTES.md\"   # a line for `sh -c`; `prompt` gives the task to an agent instead\n"
     };
     format!(
-        "# Drover: tasks. For help in an editor, write the schema to a file with `drover schema task` and name\n\
-         # that file in a first line that begins with #:schema\n\
-         \n[[task]]\nid = \"notes\"\ntitle = \"Describe the repository\"\n{work}\
+        "{TASK_HEAD}\n[[task]]\nid = \"notes\"\ntitle = \"Describe the repository\"\n{work}\
          \n#[[task]]\n#id = \"next\"\n#title = \"What comes after it\"\n#depends_on = [\"notes\"]\n#prompt = \"…\"\n"
     )
 }

@@ -48,28 +48,38 @@ pub enum Kind {
     },
     /// A text such as `45m`, at least this long.
     Duration(Duration),
+    /// A text such as `20GiB`.
+    Size,
     Integer {
         min: i64,
         max: i64,
     },
+    /// Dollars: a number, at least a cent.
+    Money,
+    /// A number from 0 to 1.
+    Share,
     Bool,
+    /// Some of these words, or `*`.
+    Words(&'static [&'static str]),
     /// One of these words; `later` are the ones of a later version.
     Choice {
         now: &'static [&'static str],
         later: &'static [&'static str],
     },
-    /// A bool that only a later version can do.
-    OffOnly,
-    /// A text that only a later version can use.
-    EmptyOnly,
     /// Commands: texts, or tables of the given shape.
     Commands(&'static Shape),
     Table(&'static Shape),
     Tables(&'static Shape),
+    /// The same, few of them.
+    Receivers(&'static Shape),
     /// Tables under names that the user gives.
     Named(&'static Shape),
+    /// The same with parts of what the shape describes: nothing in them is required.
+    Parts(&'static Shape),
     /// Texts under the names of environment variables.
     Env,
+    /// Lists of values under the names of what varies.
+    Axes,
 }
 
 /// What a text must look like; see `format`.
@@ -95,6 +105,14 @@ pub enum Format {
     ProjectName,
     Label,
     Branch,
+    /// The name of a remote; may be empty.
+    Remote,
+    /// A host and a port, or a URL of http or https; may be empty.
+    Endpoint,
+    /// A port, or an address and a port; may be empty.
+    Listen,
+    /// Of https, or of http on this machine.
+    WebhookUrl,
     /// Relative to some directory.
     Path,
     /// Relative to the project's root and inside it; may be empty.
@@ -103,6 +121,9 @@ pub enum Format {
     Directory,
     Glob,
     EnvPattern,
+    EnvName,
+    /// Not blank, passed on as it stands.
+    Line,
     Version,
 }
 
@@ -116,9 +137,18 @@ pub enum Fallback {
     Texts(&'static [&'static str]),
 }
 
+/// The largest budget.
+pub const MAX_DOLLARS: u32 = 1_000_000;
+
 /// The most tables under one key, and the most environment variables.
 pub const MAX_TABLES: usize = 100_000;
 pub const MAX_NAMES: usize = 1_000;
+/// The most axes of a matrix: an id has at most three parts.
+pub const MAX_AXES: usize = 2;
+/// The most values of an axis, and tasks that one matrix stands for.
+pub const MAX_VARIANTS: usize = 1_000;
+/// The most words in a list of them.
+pub const MAX_WORDS: usize = 100;
 /// The most commands in a list.
 pub const MAX_COMMANDS: usize = 100;
 
@@ -168,14 +198,17 @@ impl Kind {
     /// What a value of it is called.
     pub fn wanted(&self) -> &'static str {
         match self {
-            Kind::Text(_) | Kind::Choice { .. } | Kind::EmptyOnly => "a string",
-            Kind::Texts { .. } => "an array of strings",
+            Kind::Text(_) | Kind::Choice { .. } => "a string",
+            Kind::Texts { .. } | Kind::Words(_) => "an array of strings",
             Kind::Duration(_) => "a string such as \"45m\"",
+            Kind::Size => "a string such as \"20GiB\"",
             Kind::Integer { .. } => "an integer",
-            Kind::Bool | Kind::OffOnly => "`true` or `false`",
+            Kind::Money => "a number of dollars",
+            Kind::Share => "a number from 0 to 1",
+            Kind::Bool => "`true` or `false`",
             Kind::Commands(_) => "an array of commands",
-            Kind::Table(_) | Kind::Named(_) | Kind::Env => "a table",
-            Kind::Tables(_) => "an array of tables",
+            Kind::Table(_) | Kind::Named(_) | Kind::Parts(_) | Kind::Env | Kind::Axes => "a table",
+            Kind::Tables(_) | Kind::Receivers(_) => "an array of tables",
         }
     }
 }

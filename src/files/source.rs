@@ -73,6 +73,12 @@ impl SourceMap {
         Span { start: span.start, len: floor(&file.text, end) - from }
     }
 
+    /// What stands there, safe to show.
+    pub fn text(&self, span: Span) -> &str {
+        let file = self.file(span.start);
+        file.and_then(|f| f.text.get(span.start - f.base..span.start - f.base + span.len)).unwrap_or_default()
+    }
+
     /// Whether there is a text to show at that place.
     pub fn has_text(&self, span: Span) -> bool {
         self.file(span.start).is_some_and(|f| !f.text.is_empty())

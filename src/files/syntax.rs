@@ -1,7 +1,7 @@
 //! TOML itself: a text to a table, with all its errors.
 
 use toml::Spanned;
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::check::span_at;
 use super::diagnostic::{Code, Diagnostic};
@@ -34,6 +34,19 @@ pub fn parse(text: &str, base: usize) -> Parsed<'_> {
         None => errors.iter().take(MAX_ERRORS).map(|e| wrong(e, base)).collect(),
     };
     Parsed { table, errors }
+}
+
+/// A table with another laid over it: tables are merged key by key, everything else is replaced.
+pub fn overlay<'t>(below: &DeTable<'t>, above: &DeTable<'t>) -> DeTable<'t> {
+    let mut out = below.clone();
+    for (key, value) in above.iter() {
+        let merged = match (below.get(key.get_ref().as_ref()).map(Spanned::get_ref), value.get_ref()) {
+            (Some(DeValue::Table(below)), DeValue::Table(above)) => Spanned::new(value.span(), DeValue::Table(overlay(below, above))),
+            _ => value.clone(),
+        };
+        out.insert(key.clone(), merged);
+    }
+    out
 }
 
 fn wrong(error: &toml::de::Error, base: usize) -> Diagnostic {

@@ -3,6 +3,7 @@
 //! Knows nothing of other files; what holds between tasks is for `link`.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::check::bad_names;
@@ -11,10 +12,12 @@ use super::diagnostic::{Code, Diagnostic, Findings, quote};
 use super::disk::Disk;
 use super::format::{MAX_PROMPT, not_blank};
 use super::layer::Layer;
+use super::matrix;
+use super::moved::{self, Moved};
 use super::row::{At, Row};
 use super::source::{SourceMap, Span};
 use crate::base::{EpicId, TaskId};
-use crate::model::{Action, Epic, OnChange, OnDependency, Source, Spec, StepSpec, Workspace, digest_of, subst};
+use crate::model::{Action, Approval, Budget, Epic, OnChange, OnDependency, Source, Spec, StepSpec, Workspace, digest_of, subst};
 
 /// A task whose dependencies are as written. Every task with an id becomes one, so that others
 /// may depend on it, whatever else is wrong with it.
@@ -24,6 +27,8 @@ pub struct Draft {
     /// The task's own id, then those of its sub-tasks.
     pub ids: Vec<At<TaskId>>,
     pub depends_on: Vec<At<Dependency>>,
+    /// The id as written, where a matrix made several tasks of it.
+    pub parent: Option<At<TaskId>>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,7 +55,10 @@ pub struct File<'a> {
 #[derive(Debug, Default)]
 pub struct Drafts {
     pub epics: Vec<At<Epic>>,
+    /// What all tasks of an epic may use together.
+    pub budgets: BTreeMap<EpicId, Budget>,
     pub tasks: Vec<Draft>,
+    pub moved: Vec<Moved>,
 }
 
 /// What all tasks of a file have in common.
@@ -59,19 +67,26 @@ struct Common {
     file: String,
     epic: Option<EpicId>,
     layer: Layer,
+    /// What every task of the epic waits for.
+    depends_on: Vec<At<Dependency>>,
 }
 
 impl Session<'_> {
     pub fn read(&mut self, file: &File<'_>, drafts: &mut Drafts) {
+        drafts.moved.extend(moved::read(file.name, &file.row, self.map));
         let common = self.common(file, drafts);
         for row in file.row.tables("task") {
-            drafts.tasks.extend(self.task(&common, &row));
+            let Some(draft) = self.task(&common, &row) else { continue };
+            let mut errors = Vec::new();
+            drafts.tasks.extend(matrix::variants(&row, draft, &mut errors));
+            errors.into_iter().for_each(|e| self.findings.push(e));
         }
     }
 
     fn common(&mut self, file: &File<'_>, drafts: &mut Drafts) -> Common {
         let dir = self.disk.root().join(file.name).parent().unwrap_or(Path::new("")).to_owned();
-        let mut common = Common { dir, file: file.name.to_owned(), epic: None, layer: self.config.defaults.clone() };
+        let mut common =
+            Common { dir, file: file.name.to_owned(), epic: None, layer: self.config.defaults.clone(), depends_on: Vec::new() };
         let Some(row) = file.row.table("epic") else { return common };
         if let Some(defaults) = row.table("defaults") {
             self.names_of(&defaults);
@@ -81,10 +96,26 @@ impl Session<'_> {
             && let Ok(id) = EpicId::parse(value)
         {
             common.epic = Some(id.clone());
+            common.depends_on = self.epics_needs(&row, &id);
+            drafts.budgets.extend(row.table("budget").map(|b| (id.clone(), b.budget())));
             let title = row.string("title").unwrap_or_default();
             drafts.epics.push(At { value: Epic { id, title, description: row.string("description").unwrap_or_default() }, at });
         }
         common
+    }
+
+    /// What an epic waits for. That it waits for itself is said once and not for each task.
+    fn epics_needs(&mut self, row: &Row<'_>, id: &EpicId) -> Vec<At<Dependency>> {
+        let mut needs = dependencies(row);
+        needs.retain(|need| {
+            let own = matches!(&need.value, Dependency::Epic(other) if other == id);
+            if own {
+                let found = Diagnostic::error(Code::Cycle, need.at, format!("epic `{id}` waits for itself"));
+                self.findings.push(found.label("takes part in itself").help("take it out of `depends_on`"));
+            }
+            !own
+        });
+        needs
     }
 
     fn names_of(&mut self, row: &Row<'_>) {
@@ -96,7 +127,9 @@ impl Session<'_> {
         self.names_of(row);
         let written = row.text("id")?;
         let id = TaskId::parse(written.value).ok()?;
-        let layer = Layer::read(row).over(&common.layer);
+        let template = self.config.names.template(row, self.findings);
+        let layer = Layer::read(row).over(&template.over(&common.layer));
+        self.can_wait_for_approval(&layer, &id, written.at);
         let mut ids = vec![At { value: id.clone(), at: written.at }];
         let steps = self.steps(common, row, &layer, &mut ids);
         let title = row.string("title").unwrap_or_default();
@@ -111,11 +144,17 @@ impl Session<'_> {
             groups: layer.groups.clone().unwrap_or_default(),
             verify: layer.verify.clone().unwrap_or_default(),
             retry: layer.full_retry(),
+            budget: layer.budget,
+            attempt_budget: layer.attempt_budget,
             on_change: layer.on_change.unwrap_or(OnChange::Rerun),
             on_dependency: layer.on_dependency.unwrap_or(OnDependency::Keep),
             allow_empty: layer.allow_empty.unwrap_or_else(|| steps.iter().all(|s| matches!(s.action, Action::Shell(_)))),
+            approval: layer.approval.unwrap_or_default(),
             protect: layer.protect.clone().unwrap_or_default(),
+            paths: layer.paths.clone().unwrap_or_default(),
+            inputs: layer.inputs.clone().unwrap_or_default(),
             workspace: layer.workspace.unwrap_or(Workspace::Worktree),
+            enabled: row.bool("enabled").unwrap_or(true),
             env: layer.env.clone(),
             env_pass: layer.env_pass.clone().unwrap_or_default(),
             source: Source { file: common.file.clone(), line: number(place.line), column: number(place.column) },
@@ -123,7 +162,17 @@ impl Session<'_> {
             title,
             steps,
         };
-        Some(Draft { spec, ids, depends_on: dependencies(row) })
+        let depends_on = dependencies(row).into_iter().chain(common.depends_on.iter().cloned()).collect();
+        Some(Draft { spec, ids, depends_on, parent: None })
+    }
+
+    /// What works in the checkout is there at once: nothing is left that a person could hold back.
+    fn can_wait_for_approval(&mut self, layer: &Layer, id: &TaskId, at: Span) {
+        if (layer.approval, layer.workspace) == (Some(Approval::Required), Some(Workspace::Checkout)) {
+            let message = format!("task `{id}` works in the checkout, so nothing can wait for an approval");
+            let help = "say `approval = \"none\"`, or `workspace = \"worktree\"`";
+            self.findings.push(Diagnostic::error(Code::KeyConflict, at, message).label("this task").help(help));
+        }
     }
 
     /// Sub-tasks in file order, then the task's own work.

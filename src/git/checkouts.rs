@@ -1,5 +1,6 @@
 //! Where branches are checked out, and what is going on there.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -37,15 +38,62 @@ const UNDER_WAY: &[(&str, &str)] = &[
     ("BISECT_START", "a bisection"),
 ];
 
+/// Why the files of a checkout are not to be taken for what a person wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnderWay {
+    /// A git is at work, or was killed at it: its lock.
+    Lock(PathBuf),
+    /// What a person has begun and not finished, in words.
+    Operation(&'static str),
+}
+
+/// A directory, and a name in it.
+pub type Place = (PathBuf, Option<OsString>);
+
 impl Repo {
+    /// What is going on in the checkout that Drover was started in.
+    pub fn under_way(&self) -> Option<UnderWay> {
+        let git_dir = self.own_git_dir();
+        let lock = git_dir.join("index.lock");
+        if fs::symlink_metadata(&lock).is_ok() {
+            return Some(UnderWay::Lock(lock));
+        }
+        let own = Checkout { git_dir: git_dir.to_owned(), path: self.root().to_owned() };
+        own.under_way().map(UnderWay::Operation)
+    }
+
+    /// Where git notes that it does something with that checkout, or that `target` moves.
+    pub fn places(&self, target: &str) -> Vec<Place> {
+        let own = ["HEAD", "index", "index.lock"].into_iter().chain(UNDER_WAY.iter().map(|(name, _)| *name));
+        let own = own.map(|name| (self.own_git_dir().to_owned(), name));
+        let common = ["packed-refs", "config", "HEAD"].map(|name| (self.common_dir().to_owned(), name));
+        let branch = self.common_dir().join("refs/heads").join(target);
+        let dir = branch.ancestors().skip(1).find(|dir| dir.is_dir());
+        let branch = dir.and_then(|dir| Some((dir.to_owned(), branch.strip_prefix(dir).ok()?.components().next()?.as_os_str().to_owned())));
+        own.chain(common).map(|(dir, name)| (dir, name.into())).chain(branch).map(|(dir, name)| (dir, Some(name))).collect()
+    }
+
     /// Every checkout of the repository.
     pub(super) fn checkouts(&self) -> Result<Vec<Checkout>> {
         let common = self.common_dir();
-        let main = self.read()?.workdir().map(Path::to_owned);
-        let main = main.map(|path| Checkout { git_dir: common.into(), path });
+        let main = self.main_place()?.map(|path| Checkout { git_dir: common.into(), path });
         let linked = fs::read_dir(common.join("worktrees")).into_iter().flatten().flatten();
         let linked = linked.map(|entry| entry.path()).map(|git_dir| Checkout { path: linked_path(&git_dir).unwrap_or_default(), git_dir });
         Ok(main.into_iter().chain(linked).collect())
+    }
+
+    /// Where the files of the main checkout are, if there is one: empty where the repository does
+    /// not say. The library takes any directory beside for it.
+    fn main_place(&self) -> Result<Option<PathBuf>> {
+        if self.own_git_dir() == self.common_dir() {
+            return Ok(Some(self.root().to_owned()));
+        }
+        let repo = self.read()?;
+        if repo.is_bare() {
+            return Ok(None);
+        }
+        let named = repo.workdir().filter(|dir| leads_to(dir, self.common_dir()));
+        Ok(Some(named.map(Path::to_owned).unwrap_or_default()))
     }
 
     /// The branch that `target` is, or stands for by a symbolic ref.
@@ -67,6 +115,11 @@ impl Repo {
             let on = head_ref(&checkout.git_dir).as_deref() == Some(&refname);
             if !on && !checkout.set_aside(branch, &refname) {
                 continue;
+            }
+            if checkout.path.as_os_str().is_empty() {
+                return Ok(User::Busy(format!(
+                    "`{branch}` is checked out in a place that the repository does not name: start Drover there"
+                )));
             }
             if !checkout.path.is_dir() {
                 return Ok(User::Busy(format!("`{branch}` is checked out in {at}, which is gone: run `git worktree prune`")));
@@ -98,6 +151,14 @@ impl Checkout {
             || says("BISECT_START", branch)
             || says("BISECT_START", refname)
     }
+}
+
+/// Whether the `.git` of a directory is that repository, or a link to it.
+fn leads_to(dir: &Path, repository: &Path) -> bool {
+    let link = dir.join(".git");
+    let named = fs::read_to_string(&link).ok();
+    let named = named.as_deref().and_then(|text| text.strip_prefix("gitdir:")).map(|path| dir.join(path.trim()));
+    named.unwrap_or(link).canonicalize().is_ok_and(|found| found == repository)
 }
 
 /// The ref that HEAD stands for, if it is not detached.

@@ -29,11 +29,25 @@ impl Repo {
     /// The same, signed if the configuration asks for it. A signature may hold the time, so two
     /// calls may give two commits.
     pub fn commit_signed(&self, tree: &Oid, parents: &[Oid], message: &str, date: Millis) -> Result<Oid> {
-        let call = self.commit_tree(tree, parents, message, date)?;
-        if self.signs()? { call.arg("-S").oid() } else { call.oid() }
+        self.signed_commit(tree, parents, message, date)?.oid()
     }
 
-    fn commit_tree<'a>(&'a self, tree: &'a Oid, parents: &'a [Oid], message: &str, date: Millis) -> Result<Call<'a>> {
+    pub(super) fn signed_commit<'a>(&'a self, tree: &'a Oid, parents: &'a [Oid], message: &str, date: Millis) -> Result<Call<'a>> {
+        let call = self.commit_tree(tree, parents, message, date)?;
+        Ok(if self.signs()? { call.arg("-S") } else { call })
+    }
+
+    /// Signs something, if the configuration asks for signatures: a key that is missing or asks
+    /// is found out before anything is spent on work that could not be committed.
+    pub fn check_signing(&self) -> Result<()> {
+        if self.signs()? {
+            let empty = self.git(["hash-object", "-t", "tree", "-w", "--stdin"]).input("").oid()?;
+            self.commit_signed(&empty, &[], "Can this be signed?\n", Millis(0))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn commit_tree<'a>(&'a self, tree: &'a Oid, parents: &'a [Oid], message: &str, date: Millis) -> Result<Call<'a>> {
         let date = format!("@{} +0000", date.0 / 1000);
         let args = ["commit-tree", tree.as_str(), "-F", "-"].into_iter();
         let parents = parents.iter().flat_map(|p| ["-p", p.as_str()]);
@@ -43,7 +57,7 @@ impl Repo {
     }
 
     /// Variables that name Drover where the configuration names nobody.
-    fn identity(&self) -> Result<&[(&'static str, &'static str)]> {
+    pub(super) fn identity(&self) -> Result<&[(&'static str, &'static str)]> {
         if let Some(known) = self.inner.identity.get() {
             return Ok(known);
         }
@@ -61,9 +75,17 @@ impl Repo {
 
     /// Merges two commits in memory, by git's own merge with its renames, attributes and drivers.
     pub fn merge(&self, ours: &Oid, theirs: &Oid) -> Result<Merge> {
-        let args = ["merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", ours.as_str(), theirs.as_str()];
+        self.merge_by(None, ours, theirs)
+    }
+
+    /// The same; what both are taken to come from can be given.
+    pub(super) fn merge_by(&self, base: Option<&Oid>, ours: &Oid, theirs: &Oid) -> Result<Merge> {
+        let mut call = self.git(["merge-tree", "--write-tree", "-z", "--name-only", "--no-messages"]);
+        if let Some(base) = base {
+            call = call.arg(format!("--merge-base={base}"));
+        }
         // Attributes are those of our side, not of whatever the user has checked out.
-        let answer = self.git(args).env("GIT_ATTR_SOURCE", ours.as_str()).run()?;
+        let answer = call.arg(ours.as_str()).arg(theirs.as_str()).env("GIT_ATTR_SOURCE", ours.as_str()).run()?;
         let mut records = answer.stdout.split(|b| *b == 0);
         let tree = records.next().and_then(|oid| Oid::parse(std::str::from_utf8(oid).ok()?));
         match (answer.code(), tree) {

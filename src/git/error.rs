@@ -34,6 +34,11 @@ impl GitError {
         matches!(self, Self::Trouble { .. })
     }
 
+    /// Whether nothing but a person can mend it: the same call is not worth another try.
+    pub fn is_lasting(&self) -> bool {
+        matches!(self, Self::Refused { what } if LASTING.iter().any(|l| what.contains(l)))
+    }
+
     /// An I/O error at a path. Missing rights are not going to mend themselves; the rest may.
     pub(super) fn io(doing: &str, path: &Path, e: &io::Error) -> Self {
         let what = format!("{doing} {}: {e}", path.display());
@@ -64,9 +69,24 @@ const TROUBLE: &[&str] = &[
     "unable to create thread",
 ];
 
+/// What git, or the library that reads, says when somebody has to do something about the
+/// repository: a ref in the way of another, rights, objects that are gone or broken.
+const LASTING: &[&str] = &[
+    "exists; cannot create '",
+    "blocking reference",
+    "insufficient permission for adding an object",
+    "object not found - no match for id",
+    "unable to read tree",
+    "is corrupt",
+    "bad object ",
+    "missing blob object",
+];
+
 /// Sorts a failed call by what it printed. Killed by a signal is trouble, too.
 pub(super) fn classify(what: String, stderr: &str, killed: bool) -> GitError {
-    match killed || TROUBLE.iter().any(|t| stderr.contains(t)) {
+    // A program that is not there, a filter's say, is told like a fork that failed.
+    let missing = stderr.contains("cannot exec '");
+    match killed || (!missing && TROUBLE.iter().any(|t| stderr.contains(t))) {
         true => GitError::Trouble { what },
         false => GitError::Refused { what },
     }
@@ -88,7 +108,9 @@ impl From<git2::Error> for GitError {
 pub enum Unfit {
     #[error("{0} is not in a git repository: run `git init` and commit something first")]
     NotARepository(PathBuf),
-    #[error("{0} is a bare repository: start Drover in a checkout of it (`git worktree add`)")]
+    #[error(
+        "{0} is a bare repository: start Drover in a checkout of it (`git worktree add`); if it is meant to be a checkout, run `git config core.bare false`"
+    )]
     Bare(PathBuf),
     #[error("the program `git` was not found in PATH: install git {MIN_GIT} or newer")]
     NoGit,
@@ -113,6 +135,25 @@ mod tests {
         assert!(of("fatal: cannot create: No space left on device").is_trouble());
         assert!(of("fatal: Unable to create '/r/.git/packed-refs.lock': File exists.").is_trouble());
         assert!(!of("fatal: not a valid object name").is_trouble());
+        assert!(!of("fatal: cannot exec 'git-lfs': No such file\nerror: cannot fork to run external filter 'git-lfs'").is_trouble());
         assert!(classify("git".into(), "", true).is_trouble());
+    }
+
+    #[test]
+    fn what_only_a_person_can_mend_is_told_from_what_may_go_another_time() {
+        for stderr in [
+            "fatal: cannot lock ref 'refs/a/b': 'refs/a' exists; cannot create 'refs/a/b'",
+            "fatal: cannot lock ref 'refs/a': there is a non-empty directory '.git/refs/a' blocking reference 'refs/a'",
+            "error: insufficient permission for adding an object to repository database .git/objects",
+            "fatal: unable to read tree (3333333333333333333333333333333333333333)",
+            "fatal: loose object 33 (stored in .git/objects/33/33) is corrupt",
+        ] {
+            assert!(classify(format!("git failed: {stderr}"), stderr, false).is_lasting(), "{stderr}");
+        }
+        for stderr in
+            ["fatal: Unable to create '/r/.git/x.lock': File exists.", "fatal: not a valid object name", "error: unable to unlink a"]
+        {
+            assert!(!classify(stderr.into(), stderr, false).is_lasting(), "{stderr}");
+        }
     }
 }

@@ -1,22 +1,12 @@
-//! Reading history: ancestry, trees, messages, and the records that landed commits carry.
+//! Reading history: ancestry, trees, messages, and whether an attempt is in it.
 
 use std::collections::BTreeSet;
 
-use super::error::{GitError, Result};
-use super::message::{record_value, records_of};
+use super::error::Result;
+use super::message::records_of;
 use super::refs::{from_git2, to_git2};
 use super::repo::Repo;
 use crate::base::Oid;
-
-/// What one commit says about a task: its `Drover-*` lines.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Record {
-    pub commit: Option<Oid>,
-    /// `<id>@<digest>`.
-    pub task: String,
-    pub attempt: String,
-    pub run: String,
-}
 
 impl Repo {
     pub fn exists(&self, oid: &Oid) -> Result<bool> {
@@ -64,23 +54,9 @@ impl Repo {
         Ok(found)
     }
 
-    /// Every record in commits that any of `tips` contains and none of `seen` does, newest first.
-    pub fn records(&self, tips: &[Oid], seen: &[Oid]) -> Result<Vec<Record>> {
-        let repo = self.read()?;
-        let mut walk = repo.revwalk()?;
-        walk.set_sorting(git2::Sort::TOPOLOGICAL | git2::Sort::TIME)?;
-        tips.iter().try_for_each(|t| walk.push(to_git2(t)?).map_err(GitError::from))?;
-        seen.iter().try_for_each(|s| walk.hide(to_git2(s)?).map_err(GitError::from))?;
-        let mut out = Vec::new();
-        for oid in walk {
-            let oid = oid?;
-            let commit = repo.find_commit(oid)?;
-            let message = String::from_utf8_lossy(commit.message_bytes());
-            for line in message.lines() {
-                read_record(&mut out, line, &from_git2(oid));
-            }
-        }
-        Ok(out)
+    /// How many attempts landed in `tip` and not in `from_exclusive`.
+    pub fn landed_between(&self, from_exclusive: &Oid, tip: &Oid) -> Result<usize> {
+        Ok(self.attempts_between(from_exclusive, tip)?.len())
     }
 
     /// The attempts recorded in `from_exclusive..tip`.
@@ -94,7 +70,7 @@ impl Repo {
     }
 
     /// Shows each commit in `from_exclusive..tip` to `visit`, until it says false.
-    fn walk(&self, from_exclusive: &Oid, tip: &Oid, mut visit: impl FnMut(Oid, &str) -> bool) -> Result<()> {
+    pub(super) fn walk(&self, from_exclusive: &Oid, tip: &Oid, mut visit: impl FnMut(Oid, &str) -> bool) -> Result<()> {
         let repo = self.read()?;
         let mut walk = repo.revwalk()?;
         walk.push(to_git2(tip)?)?;
@@ -107,22 +83,5 @@ impl Repo {
             }
         }
         Ok(())
-    }
-}
-
-/// Adds what a line says: a task begins a record, the rest belongs to the one begun last in
-/// the same commit (a squash may hold several).
-fn read_record(out: &mut Vec<Record>, line: &str, commit: &Oid) {
-    if let Some(task) = record_value(line, "Task") {
-        out.push(Record { commit: Some(commit.clone()), task: task.to_owned(), ..Record::default() });
-        return;
-    }
-    let Some(last) = out.last_mut().filter(|r| r.commit.as_ref() == Some(commit)) else {
-        return;
-    };
-    if let Some(attempt) = record_value(line, "Attempt") {
-        last.attempt = attempt.to_owned();
-    } else if let Some(run) = record_value(line, "Run") {
-        last.run = run.to_owned();
     }
 }

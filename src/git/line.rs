@@ -1,8 +1,9 @@
 //! The line that finished work lands on, kept in step with its target branch.
 
 use super::error::{GitError, Result};
+use super::records::Says;
 use super::repo::Repo;
-use crate::base::Oid;
+use crate::base::{Aid, Oid, TaskId};
 
 /// Where line and target stand to each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,17 @@ pub enum LineState {
     Rewound { line: Oid, target: Oid, published: Oid },
     /// There is no such branch, or it has no commit yet.
     NoTarget,
+}
+
+/// What a line has that its target lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    line: Oid,
+    /// The target.
+    pub tip: Oid,
+    published: Oid,
+    /// What landed and is not in the target under another name; the newest first.
+    pub landed: Vec<(TaskId, Aid)>,
 }
 
 impl Repo {
@@ -84,6 +96,53 @@ impl Repo {
         })
     }
 
+    /// What the target lost counts as not yet published from now on, so that publishing brings it
+    /// back. The line must have all of it, and what the target has instead. False if either moved.
+    pub fn owe_lost(&self, target: &str, published: &Oid, tip: &Oid) -> Result<bool> {
+        let Some(line) = self.tip(&Self::line_ref(target))? else { return Ok(false) };
+        if !self.is_ancestor(published, &line)? || !self.is_ancestor(tip, &line)? {
+            return Ok(false);
+        }
+        self.swap(&Self::published_ref(target), Some(published), tip)
+    }
+
+    /// What the line has and a target that was reset does not, if it was.
+    pub fn lost(&self, target: &str) -> Result<Option<Lost>> {
+        let LineState::Rewound { line, target: tip, published } = self.sync_line(target)? else { return Ok(None) };
+        let stands = self.attempts_between(&line, &tip)?;
+        let mut landed: Vec<(TaskId, Aid)> = Vec::new();
+        for mark in self.marks(&[line.clone(), published.clone()], std::slice::from_ref(&tip))? {
+            if let Says::Landed { task, attempt, .. } = mark.says
+                && !stands.contains(attempt.as_str())
+                && landed.iter().all(|(_, known)| *known != attempt)
+            {
+                landed.push((task, attempt));
+            }
+        }
+        Ok(Some(Lost { line, tip, published, landed }))
+    }
+
+    /// The line follows the target. What only the line has is kept under other refs first; their
+    /// names. May be repeated at any time.
+    pub fn let_go(&self, target: &str, lost: &Lost) -> Result<Vec<String>> {
+        let mut kept = Vec::new();
+        for commit in [&lost.line, &lost.published] {
+            let name = format!("refs/drover/kept/{}", commit.short());
+            if !kept.contains(&name) && !self.is_ancestor(commit, &lost.tip)? {
+                self.keep(&name, commit)?;
+                kept.push(name);
+            }
+        }
+        let line = Self::line_ref(target);
+        let had = self.tip(&line)?;
+        if had.as_ref().is_some_and(|had| *had != lost.line) || !self.swap(&line, had.as_ref(), &lost.tip)? {
+            return Err(GitError::trouble(format!("{line} was moved meanwhile: say it again")));
+        }
+        // From here on the line is where the target is: any look at the two does what is left.
+        self.move_ref(&Self::published_ref(target), &lost.tip)?;
+        Ok(kept)
+    }
+
     /// Whether each attempt that landed in `old` and not in `new` did land in `new` under the
     /// name of another commit.
     fn keeps_landed(&self, old: &Oid, new: &Oid) -> Result<bool> {
@@ -99,12 +158,11 @@ impl Repo {
         }
     }
 
-    /// Moves the line from `old` to `new`, whose first parent `old` must be. True if the line has
+    /// Moves the line from `old` to `new`, which must stand on it. True if the line has
     /// `new` now, also from an earlier call; false if it has moved elsewhere.
     pub fn land(&self, target: &str, old: &Oid, new: &Oid) -> Result<bool> {
-        let parents = self.parents(new)?;
-        if parents.first() != Some(old) {
-            return Err(GitError::bug(format!("{} is to land on {}, but was made on {parents:?}", new.short(), old.short())));
+        if !self.stands_on(new, old)? {
+            return Err(GitError::bug(format!("{} is to land on {}, but was made on {:?}", new.short(), old.short(), self.parents(new)?)));
         }
         let line = Self::line_ref(target);
         if self.swap(&line, Some(old), new)? {

@@ -38,6 +38,21 @@ pub fn message(subject: &str, body: &str, trailers: &str) -> String {
     parts.join("\n\n") + "\n"
 }
 
+/// A message of somebody else's with the trailers added, in its own last paragraph if that
+/// consists of trailers.
+pub(super) fn with_trailers(message: &str, trailers: &str) -> String {
+    let message = message.trim_end();
+    let is_trailer = |line: &str| {
+        let key = line.split_once(": ").map(|(key, _)| key);
+        key.is_some_and(|k| !k.is_empty() && k.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'))
+    };
+    let ends_in_trailers = message.rsplit_once("\n\n").is_some_and(|(_, last)| last.lines().all(is_trailer));
+    let between = if ends_in_trailers { "\n" } else { "\n\n" };
+    let parts = [message, trailers.trim_end()];
+    let parts: Vec<&str> = parts.into_iter().filter(|p| !p.is_empty()).collect();
+    parts.join(between) + "\n"
+}
+
 /// Whether a line could be read as a record.
 pub(super) fn is_record(line: &str) -> bool {
     line.trim_start().get(..PREFIX.len()).is_some_and(|head| head.eq_ignore_ascii_case(PREFIX))
@@ -76,5 +91,14 @@ mod tests {
         assert_eq!(rest.lines().count(), 4, "{rest}");
         assert_eq!(records_of(&text, "Task").collect::<Vec<_>>(), ["a@1:0011"]);
         assert_eq!(message("", "", ""), "(no title)\n");
+    }
+
+    #[test]
+    fn trailers_join_those_of_a_message_and_no_other_paragraph() {
+        let told = |text| with_trailers(text, "Drover-Task: a@1:0\n");
+        assert_eq!(told("Work: all of it\n"), "Work: all of it\n\nDrover-Task: a@1:0\n");
+        assert_eq!(told("Work\n\nWhy: because\nand more"), "Work\n\nWhy: because\nand more\n\nDrover-Task: a@1:0\n");
+        assert_eq!(told("Work\n\nCo-authored-by: A <a@b>\n\n"), "Work\n\nCo-authored-by: A <a@b>\nDrover-Task: a@1:0\n");
+        assert_eq!(told(""), "Drover-Task: a@1:0\n");
     }
 }

@@ -38,6 +38,8 @@ impl Repo {
     fn add_files(&self, wt: &Worktree, files: &Path, index: &Path, nested: &mut Vec<PathBuf>) -> Result<()> {
         self.forget_replaced(wt, files, index)?;
         let mut found = Vec::new();
+        let mut broken = Vec::new();
+        let submodules = self.update_gitlinks(wt, files, index, &mut broken)?;
         let list = ["ls-files", "--others", "--exclude-standard", "-z"];
         self.git_on(wt, files, index, list).each_record(|record| {
             // Git descends into directories; what it lists as one is a repository.
@@ -47,12 +49,13 @@ impl Repo {
         })?;
         let top = wt.path();
         let inside = files.strip_prefix(&top).expect("below the worktree's top");
-        nested.extend(found.iter().map(|path| inside.join(path)));
+        nested.extend(found.iter().chain(&broken).map(|path| inside.join(path)));
         if nested.len() > MAX_NESTED {
             let what = format!("{} holds more than {MAX_NESTED} repositories of its own, such as {}", top.display(), nested[0].display());
             return Err(GitError::refused(what));
         }
         let mut add = self.git_on(wt, files, index, ["add", "--all"]);
+        found.extend(submodules);
         if !found.is_empty() {
             let mut paths = b".".to_vec();
             for path in &found {

@@ -13,11 +13,12 @@ use super::local::Change;
 use super::repo::Repo;
 use super::settle::Journal;
 use crate::base::Oid;
+use crate::fault;
 
 /// The most paths that a message names.
 const SHOWN: usize = 5;
 
-static PUBLISHING: Mutex<()> = Mutex::new(());
+pub(super) static PUBLISHING: Mutex<()> = Mutex::new(());
 
 /// What publishing came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,12 +27,13 @@ pub enum Publish {
     Done(Oid),
     /// Not now, why, and what to do, in words; what landed stays on the line. `paths` are files
     /// in the user's checkout that it waits for, if it is that.
-    Held { why: String, paths: Vec<String> },
+    /// `passing` if what is in the way goes away by itself.
+    Held { why: String, paths: Vec<String>, passing: bool },
 }
 
 impl Publish {
-    fn held(why: impl Into<String>) -> Self {
-        Self::Held { why: why.into(), paths: Vec::new() }
+    pub(super) fn held(why: impl Into<String>) -> Self {
+        Self::Held { why: why.into(), paths: Vec::new(), passing: false }
     }
 }
 
@@ -51,6 +53,7 @@ impl Repo {
                 if self.is_ancestor(&line, &tip)? { Some(Publish::Done(line.clone())) } else { self.forward(target, &tip, &line)? };
             match outcome {
                 Some(Publish::Done(line)) => {
+                    fault::point("publish.moved");
                     self.move_ref(&Self::published_ref(target), &line)?;
                     return Ok(Publish::Done(line));
                 }
@@ -61,10 +64,15 @@ impl Repo {
         Err(GitError::trouble(format!("`{target}` is moved faster than it can be published")))
     }
 
+    /// What a person can do about a target that lost what was published to it, in words.
+    pub fn ways_out() -> &'static str {
+        "it was reset or force-pushed; `drover publish --restore` brings the work back, `drover publish --let-go` lets it go"
+    }
+
     /// Moves the target from `tip` to `line`; `None` if it moved meanwhile.
     fn forward(&self, target: &str, tip: &Oid, line: &Oid) -> Result<Option<Publish>> {
         if let Some(lost) = self.lost_from(target, tip)? {
-            let why = format!("`{target}` no longer contains {}, which was published: it was reset or force-pushed", lost.short());
+            let why = format!("`{target}` no longer contains {}, which was published: {}", lost.short(), Self::ways_out());
             return Ok(Some(Publish::held(why)));
         }
         if !self.is_ancestor(tip, line)? {
@@ -72,7 +80,7 @@ impl Repo {
             return Ok(Some(Publish::held(why)));
         }
         match self.user_of(target)? {
-            User::Busy(why) => Ok(Some(Publish::held(format!("{} landed, waiting: {why}", self.landed(tip, line)?)))),
+            User::Busy(why) => Ok(Some(Publish::held(format!("{} landed, waiting: {why}", self.landed_between(tip, line)?)))),
             User::One(at) => self.forward_checkout(target, &at, tip, line),
             User::Nobody => {
                 let moved = self.swap(&format!("refs/heads/{target}"), Some(tip), line)?;
@@ -89,7 +97,10 @@ impl Repo {
         }
         let journal = Journal { target: target.into(), old: tip.clone(), new: line.clone(), git_dir: at.git_dir.clone() };
         self.write_journal(&journal)?;
-        let outcome = match self.lock_index(&journal)? {
+        fault::point("publish.journalled");
+        let locked = self.lock_index(&journal)?;
+        fault::point("publish.locked");
+        let outcome = match locked {
             true => self.merge_checkout(target, at, &journal, &changes),
             false => Ok(Some(format!("another git command is at work in {} (if not, remove its index.lock)", at.path.display()))),
         };
@@ -98,7 +109,10 @@ impl Repo {
             return Ok(Some(Publish::Done(line.clone())));
         }
         match outcome? {
-            Some(why) => Ok(Some(Publish::held(format!("{} landed, waiting for your checkout: {why}", self.landed(tip, line)?)))),
+            Some(why) => {
+                let why = format!("{} landed, waiting for your checkout: {why}", self.landed_between(tip, line)?);
+                Ok(Some(Publish::Held { why, paths: Vec::new(), passing: !locked }))
+            }
             None => Ok(None),
         }
     }
@@ -122,6 +136,7 @@ impl Repo {
             .env("GIT_REFLOG_ACTION", "drover publish");
         let answer = call.env("GIT_INDEX_FILE", journal.index()).run()?;
         if answer.status.success() {
+            fault::point("publish.merged");
             return Ok(None);
         }
         match answer.error() {
@@ -131,13 +146,8 @@ impl Repo {
     }
 
     fn waiting(&self, tip: &Oid, line: &Oid, paths: Vec<String>) -> Result<Publish> {
-        let why = format!("{} landed, waiting for your checkout: {}", self.landed(tip, line)?, shown(&paths));
-        Ok(Publish::Held { why, paths })
-    }
-
-    /// How many attempts landed that the target lacks.
-    fn landed(&self, tip: &Oid, line: &Oid) -> Result<usize> {
-        Ok(self.attempts_between(tip, line)?.len())
+        let why = format!("{} landed, waiting for your checkout: {}", self.landed_between(tip, line)?, shown(&paths));
+        Ok(Publish::Held { why, paths, passing: false })
     }
 }
 

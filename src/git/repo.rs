@@ -3,12 +3,14 @@
 #![expect(clippy::disallowed_methods, reason = "notes when it was opened, to tell the lock files of the dead from those of the living")]
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, RwLock};
 use std::time::SystemTime;
 
 use super::error::{GitError, Result, Unfit};
 use super::run::{Call, Program};
+use super::tamper::Guard;
 use crate::base::Oid;
 
 /// A repository and the checkout in it that Drover was started in. Cheap to clone.
@@ -25,6 +27,8 @@ pub(super) struct Inner {
     common_dir: PathBuf,
     /// Who commits where the configuration names nobody; looked up once.
     pub identity: OnceLock<Vec<(&'static str, &'static str)>>,
+    /// What is accepted of what git would run, once attempts may be under way.
+    pub guard: RwLock<Option<Arc<Guard>>>,
     /// When this process first looked: a lock file younger than that is not a dead one's.
     pub opened: SystemTime,
 }
@@ -49,8 +53,14 @@ impl Repo {
     /// The same with a given program.
     pub fn discover_with(dir: &Path, program: Program) -> std::result::Result<Self, Unfit> {
         program.check_version()?;
+        Self::find(dir, program)
+    }
+
+    /// The same without asking the program anything: for who has other proof that it will do.
+    pub fn find(dir: &Path, program: Program) -> std::result::Result<Self, Unfit> {
         let found = open_above(dir, &program)?;
         let root = found.workdir().ok_or_else(|| Unfit::Bare(found.path().into()))?;
+        refuse_odd(root, &found)?;
         let real = |path: &Path| path.canonicalize().map_err(|e| Unfit::Io(format!("{}: {e}", path.display())));
         let inner = Inner {
             root: real(root)?,
@@ -58,9 +68,20 @@ impl Repo {
             common_dir: real(found.commondir())?,
             program,
             identity: OnceLock::new(),
+            guard: RwLock::new(None),
             opened: SystemTime::now(),
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Of the program that does the work.
+    pub fn git_version(&self) -> Result<String> {
+        self.inner.program.version()
+    }
+
+    /// A variable as the program that does the work sees it.
+    pub fn variable(&self, name: &str) -> Option<std::ffi::OsString> {
+        self.inner.program.variable(name)
     }
 
     /// The top of the checkout that Drover was started in.
@@ -74,6 +95,11 @@ impl Repo {
     /// Where Drover keeps its state: it survives `git clean -ffdx`.
     pub fn state_dir(&self) -> PathBuf {
         self.common_dir().join("drover")
+    }
+
+    /// What git would commit of the checkout at `root`.
+    pub fn index(&self) -> PathBuf {
+        self.inner.git_dir.join("index")
     }
 
     /// HEAD and index of the checkout at `root`.
@@ -103,6 +129,11 @@ impl Repo {
         fs::metadata(self.common_dir().join("shallow")).is_ok_and(|m| m.len() > 0)
     }
 
+    /// Whether a path, relative to the root, would be left out of every commit.
+    pub fn ignores(&self, path: &Path) -> Result<bool> {
+        Ok(open(&self.inner.git_dir)?.is_path_ignored(self.inner.root.join(path))?)
+    }
+
     /// Whether the configuration asks for signed commits.
     pub fn signs(&self) -> Result<bool> {
         let answer = self.git(["config", "--type=bool", "--get", "commit.gpgSign"]).run()?;
@@ -111,7 +142,9 @@ impl Repo {
 
     /// A call on the repository as such: refs and objects, no files.
     pub(super) fn git<'a>(&'a self, args: impl IntoIterator<Item = &'a str>) -> Call<'a> {
-        Call::new(&self.inner.program, self.common_dir(), args).env("GIT_DIR", self.common_dir())
+        // No index: that of the user, which git would look into for attributes, may be broken.
+        let call = Call::new(&self.inner.program, self.common_dir(), args).env("GIT_DIR", self.common_dir());
+        call.env("GIT_INDEX_FILE", self.state_dir().join("none")).guarded(self.overrides())
     }
 
     /// A call on files: `git_dir` gives HEAD and index, `files` is the top of the work tree.
@@ -120,6 +153,7 @@ impl Repo {
             .env("GIT_DIR", git_dir)
             .env("GIT_COMMON_DIR", self.common_dir())
             .env("GIT_WORK_TREE", files)
+            .guarded(self.overrides())
     }
 
     /// The library's view of the repository, for reading. Opened anew, so that nothing is stale.
@@ -128,7 +162,7 @@ impl Repo {
     }
 }
 
-fn open(git_dir: &Path) -> Result<git2::Repository> {
+pub(super) fn open(git_dir: &Path) -> Result<git2::Repository> {
     let flags = git2::RepositoryOpenFlags::NO_SEARCH | git2::RepositoryOpenFlags::NO_DOTGIT;
     git2::Repository::open_ext(git_dir, flags, [] as [&Path; 0]).map_err(GitError::from)
 }
@@ -150,6 +184,28 @@ fn open_above(dir: &Path, program: &Program) -> std::result::Result<git2::Reposi
         }
         answer => answer.map_err(|e| unfit(dir, &e)),
     }
+}
+
+/// What would go wrong later, and not by name.
+fn refuse_odd(root: &Path, found: &git2::Repository) -> std::result::Result<(), Unfit> {
+    let shown = crate::base::text::one_line(&root.display().to_string(), 200);
+    if root.as_os_str().as_bytes().contains(&b'\n') || found.commondir().as_os_str().as_bytes().contains(&b'\n') {
+        return Err(Unfit::Unsupported(format!(
+            "{shown}: the path has a line break, which git's links between worktrees cannot hold: rename it"
+        )));
+    }
+    if fs::symlink_metadata(root.join(".git")).is_err() {
+        return Err(Unfit::Unsupported(format!(
+            "the files of {} are said to be in {shown} (core.worktree), from where no `.git` leads back: Drover does not work with that; `git config --unset core.worktree` if it is a mistake",
+            found.path().display()
+        )));
+    }
+    if fs::metadata(found.commondir().join("info/grafts")).is_ok_and(|m| m.len() > 0) {
+        return Err(Unfit::Unsupported(format!(
+            "{shown}: the history is changed by info/grafts, which no clone sees: run `git replace --convert-graft-file`"
+        )));
+    }
+    Ok(())
 }
 
 /// The library knows fewer ways than git of telling that another user's repository is trusted.

@@ -9,18 +9,25 @@
 #![expect(clippy::disallowed_methods, reason = "the one place that starts git, and times it")]
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::error::{GitError, Result, Unfit, classify};
+use super::tamper::Overrides;
 use crate::base::Oid;
 
 /// The most that is read of an answer, in bytes; a longer one is an error.
 const MAX_ANSWER: u64 = 64 << 20;
+/// The most that is read of what a remote says, in bytes.
+const MAX_SAID: u64 = 1 << 20;
+/// From SIGTERM to SIGKILL for a call that took too long.
+const GRACE: Duration = Duration::from_secs(2);
 /// How much of the end of stderr is kept, in bytes.
 const STDERR_TAIL: usize = 8 << 10;
 
@@ -48,6 +55,9 @@ const KEPT: &[&str] = &[
 ];
 const KEPT_PREFIXES: &[&str] = &["GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_"];
 
+/// Kept besides for a call that talks to a remote: how it is reached, and who answers for a person.
+const KEPT_FOR_REMOTES: &[&str] = &["GIT_SSH", "GIT_ASKPASS", "GIT_PROXY_", "GIT_HTTP_", "GIT_SSL_"];
+
 /// The git program, and variables to set for it beside the inherited ones.
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -66,22 +76,44 @@ impl Program {
         Self { path: path.into(), env: Vec::new() }
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Which program this is, so that another one in its place is told from it.
+    pub fn identity(&self) -> io::Result<String> {
+        let meta = std::fs::metadata(&self.path)?;
+        Ok(format!("{:?} {} {} {} {}.{}", self.path, meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()))
+    }
+
     /// The same program with one more variable in its environment.
     pub fn with_env(mut self, key: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.env.push((key.into(), value.into()));
         self
     }
 
+    /// A variable as the program will see it.
+    pub(super) fn variable(&self, key: &str) -> Option<OsString> {
+        let own = self.env.iter().rev().find(|(k, _)| k == key).map(|(_, v)| v.clone());
+        own.or_else(|| std::env::var_os(key)).filter(|v| !v.is_empty())
+    }
+
     /// Checks that the program is new enough.
     pub(super) fn check_version(&self) -> std::result::Result<(), Unfit> {
-        let answer = Call::new(self, Path::new("/"), ["version"]).text();
-        let answer = answer.map_err(|e| Unfit::Io(e.to_string()))?;
-        let version = answer.split_whitespace().nth(2).unwrap_or(&answer).to_owned();
-        match parse_version(&version) {
-            Some(v) if v >= parse_version(super::error::MIN_GIT).expect("a constant") => Ok(()),
-            _ => Err(Unfit::GitTooOld(version)),
-        }
+        let version = self.version().map_err(|e| Unfit::Io(e.to_string()))?;
+        if at_least(&version, super::error::MIN_GIT) { Ok(()) } else { Err(Unfit::GitTooOld(version)) }
     }
+
+    /// As the program says it.
+    pub(super) fn version(&self) -> Result<String> {
+        let answer = Call::new(self, Path::new("/"), ["version"]).text()?;
+        Ok(answer.split_whitespace().nth(2).unwrap_or(&answer).to_owned())
+    }
+}
+
+/// Whether what a program says of itself is at least `least`, a version that can be read.
+pub(super) fn at_least(version: &str, least: &str) -> bool {
+    parse_version(version).is_some_and(|v| Some(v) >= parse_version(least))
 }
 
 fn parse_version(text: &str) -> Option<(u32, u32)> {
@@ -96,7 +128,10 @@ pub(super) struct Call<'a> {
     args: Vec<OsString>,
     config: Vec<String>,
     env: Vec<(&'static str, OsString)>,
+    /// Laid over what an agent may have written into the configuration.
+    guard: Overrides,
     input: Option<Vec<u8>>,
+    remote: bool,
 }
 
 /// What a call came to.
@@ -110,7 +145,16 @@ pub(super) struct Answer {
 impl<'a> Call<'a> {
     pub fn new<S: AsRef<OsStr>>(program: &'a Program, dir: &Path, args: impl IntoIterator<Item = S>) -> Self {
         let args = args.into_iter().map(|a| a.as_ref().to_owned()).collect();
-        Self { program, dir: dir.into(), args, config: Vec::new(), env: Vec::new(), input: None }
+        Self {
+            program,
+            dir: dir.into(),
+            args,
+            config: Vec::new(),
+            env: Vec::new(),
+            guard: Overrides::default(),
+            input: None,
+            remote: false,
+        }
     }
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.args.push(arg.as_ref().to_owned());
@@ -125,9 +169,45 @@ impl<'a> Call<'a> {
         self.config.push(setting.to_owned());
         self
     }
+    pub fn guarded(mut self, overrides: Overrides) -> Self {
+        self.guard = overrides;
+        self
+    }
     pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.input = Some(bytes.into());
         self
+    }
+
+    /// Runs one that talks to a remote, whatever it answers; `None` if it took longer than `limit`
+    /// and was ended with all that it had started. Nobody is asked anything. What it prints goes
+    /// to files in memory: a helper that stays behind may hold a pipe open for ever.
+    pub fn run_remote(mut self, limit: Duration) -> Result<Option<Answer>> {
+        self.remote = true;
+        let what = self.shown();
+        let began = Instant::now();
+        let file = |name| rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC).map(std::fs::File::from);
+        let trouble = |e: io::Error| GitError::trouble(format!("`{what}`: {e}"));
+        let (stdout, stderr) = (file("out").map_err(|e| trouble(e.into()))?, file("err").map_err(|e| trouble(e.into()))?);
+        let mut command = self.command();
+        command.stdout(stdout.try_clone().map_err(trouble)?).stderr(stderr.try_clone().map_err(trouble)?);
+        let mut child = command.spawn().map_err(|e| self.spawn_error(&e))?;
+        let group = rustix::process::Pid::from_child(&child);
+        let (through, ended) = std::sync::mpsc::channel::<()>();
+        let (status, in_time) = std::thread::scope(|scope| {
+            let guard = scope.spawn(move || end_after(limit, &ended, group));
+            let status = child.wait();
+            drop(through);
+            (status, guard.join().unwrap_or(true))
+        });
+        let status = status.map_err(trouble)?;
+        tracing::debug!(git = %what, code = status.code(), ms = began.elapsed().as_secs_f64() * 1e3, "git");
+        let read = |mut file: std::fs::File| {
+            let mut bytes = Vec::new();
+            let whole = file.rewind().and_then(|()| file.take(MAX_SAID).read_to_end(&mut bytes));
+            whole.map(|_| bytes)
+        };
+        let (stdout, said) = (read(stdout).map_err(trouble)?, read(stderr).map_err(trouble)?);
+        Ok(in_time.then(|| Answer { what, status, stdout, stderr: tail_of(said.as_slice()) }))
     }
 
     /// Runs it; the answer must be a success.
@@ -175,7 +255,8 @@ impl<'a> Call<'a> {
     fn command(&self) -> Command {
         let mut command = Command::new(&*self.program.path);
         for (key, _) in std::env::vars_os() {
-            if is_foreign(&key) {
+            let kept = self.remote && KEPT_FOR_REMOTES.iter().any(|p| key.to_string_lossy().starts_with(p));
+            if is_foreign(&key) && !kept {
                 command.env_remove(key);
             }
         }
@@ -184,10 +265,22 @@ impl<'a> Call<'a> {
         }
         command.args(&self.args).current_dir(&self.dir);
         command.envs(self.program.env.iter().map(|(k, v)| (k, v)));
+        // By variables, because a key may hold an equals sign; what `-c` says still counts more.
+        if !self.guard.is_empty() {
+            let inherited = self.program.variable("GIT_CONFIG_COUNT").and_then(|n| n.to_str()?.parse().ok()).unwrap_or(0_usize);
+            for (n, (key, value)) in (inherited..).zip(self.guard.iter()) {
+                command.env(format!("GIT_CONFIG_KEY_{n}"), key).env(format!("GIT_CONFIG_VALUE_{n}"), value);
+            }
+            command.env("GIT_CONFIG_COUNT", (inherited + self.guard.len()).to_string());
+        }
         command.env("LC_ALL", "C").env("GIT_TERMINAL_PROMPT", "0").env("SSH_ASKPASS_REQUIRE", "force");
         // A replaced object would be another thing to git than to the library that reads.
         command.env("GIT_NO_REPLACE_OBJECTS", "1").env("GIT_OPTIONAL_LOCKS", "0");
         command.envs(self.env.iter().map(|(k, v)| (k, v)));
+        if self.remote && std::env::var_os("GIT_ASKPASS").is_none() {
+            // Empty: no window is opened either.
+            command.env("GIT_ASKPASS", "").env("SSH_ASKPASS", "/bin/false");
+        }
         command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.stdin(if self.input.is_some() { Stdio::piped() } else { Stdio::null() });
         command
@@ -250,6 +343,37 @@ impl Answer {
         let what = format!("`{}` failed, {how}{}{said}", self.what, if said.is_empty() { "" } else { ": " });
         classify(what, said, self.status.code().is_none())
     }
+}
+
+/// Whether nobody waits for remotes any more.
+static HUNG_UP: AtomicBool = AtomicBool::new(false);
+/// How soon that is noticed.
+const NOTICE: Duration = Duration::from_millis(200);
+
+/// From now on what talks to a remote is ended, as if it had taken too long: by a process that is to
+/// leave, and must not leave behind what has its lock.
+pub fn hang_up() {
+    HUNG_UP.store(true, Ordering::SeqCst);
+}
+
+/// Ends a process group that is not through after `limit`; true if it was.
+fn end_after(limit: Duration, through: &std::sync::mpsc::Receiver<()>, group: rustix::process::Pid) -> bool {
+    use rustix::process::{Signal, kill_process_group};
+    use std::sync::mpsc::RecvTimeoutError::Timeout;
+    let mut left = limit;
+    while !left.is_zero() && !HUNG_UP.load(Ordering::SeqCst) {
+        let round = left.min(NOTICE);
+        if through.recv_timeout(round) != Err(Timeout) {
+            return true;
+        }
+        left -= round;
+    }
+    // One that is gone by now needs no signal.
+    let _ = kill_process_group(group, Signal::TERM);
+    if through.recv_timeout(GRACE) == Err(Timeout) {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    false
 }
 
 fn is_foreign(key: &OsStr) -> bool {

@@ -19,6 +19,7 @@ use super::local::{Change, Side, Unlike, parents};
 use super::repo::Repo;
 use super::worktree::copy_file;
 use crate::base::Oid;
+use crate::fault;
 
 /// A fast-forward that may be under way.
 #[derive(Debug)]
@@ -107,6 +108,7 @@ impl Repo {
                 false => self.undo(at, &journal, on_it && there)?,
             }
         }
+        fault::point("publish.settled");
         remove(&file)
     }
 

@@ -2,9 +2,11 @@
 
 use super::error::{GitError, Result};
 use super::nested::paths_of;
+use super::own::Own;
 use super::repo::Repo;
 use super::worktree::Worktree;
 use crate::base::{Millis, Oid};
+use crate::fault;
 
 /// The most changed paths that are listed.
 const MAX_PATHS: usize = 100_000;
@@ -23,37 +25,77 @@ pub struct Snapshot {
     /// Repositories inside the worktree that are no submodules of `base`, and submodules that
     /// point at a commit only the worktree has. The files of the former are in the tree.
     pub nested: Vec<String>,
+    /// What keeps submodules from landing, in words; what was made in them is kept in their stores.
+    pub submodules: Vec<String>,
     /// What was done to the worktree's link to its repository, in words.
     pub tampered: Option<String>,
+    /// Commits that the agent made itself.
+    pub own: Own,
 }
 
 impl Repo {
-    /// Keeps the files of a worktree: a tree, a commit of it on `parent`, and `keep_ref` on that.
+    /// Keeps the files of a worktree: a tree, a commit of it on `parent` (or on what the agent
+    /// committed on that), and `keep_ref` on that.
     /// Done again on the same files it gives the same answer, even under another identity; done
     /// again on other files, the earlier commit stays anchored beside the new one.
     pub fn snapshot(&self, wt: &Worktree, base: &Oid, parent: &Oid, message: &str, date: Millis, keep_ref: &str) -> Result<Snapshot> {
         let tampered = self.link_problem(wt);
-        let (tree, mut nested) = self.write_files(wt, base)?;
-        let mut changed = Changed::default();
-        let args =
-            ["diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--ignore-submodules=none", base.as_str(), tree.as_str()];
-        let mut meta = Vec::new();
-        self.git(args).each_record(|record| match record.first() {
-            Some(b':') if meta.is_empty() => meta = record.to_vec(),
-            _ => changed.take(&std::mem::take(&mut meta), record),
-        })?;
+        let (mut tree, mut nested) = self.write_files(wt, base)?;
+        let mut changed = self.changed(base, &tree)?;
+        let left = if nested.is_empty() { self.leftovers(wt, &changed.added)? } else { Vec::new() };
+        if !left.is_empty() {
+            tree = self.write_without(wt, left)?;
+            changed = self.changed(base, &tree)?;
+        }
+        let (submodules, known) = self.keep_submodules(wt, base, &tree, keep_ref)?;
         for (path, commit) in changed.gitlinks {
-            if !self.submodule_has(&path, &commit) {
+            if !known.contains(std::path::Path::new(&path)) && !self.submodule_has(&path, &commit) {
                 nested.push(path);
             }
         }
         let unchanged = self.tree_of(base)? == tree;
-        if !unchanged {
+        let own = self.own_commits(wt, base, parent)?;
+        if !unchanged || own.head.is_some() {
             // Objects that the agent's own git wrote are not written, nor synced, again.
             self.sync_objects()?;
         }
-        let commit = self.anchor_files(&tree, parent, message, date, keep_ref)?;
-        Ok(Snapshot { tree, commit, unchanged, paths_changed: changed.paths, more_paths: changed.more, nested, tampered })
+        let parents = self.parents_with(&own, parent)?;
+        fault::point("snapshot.written");
+        let commit = self.anchor_files(&tree, &parents, message, date, keep_ref)?;
+        Ok(Snapshot { tree, commit, unchanged, paths_changed: changed.paths, more_paths: changed.more, nested, submodules, tampered, own })
+    }
+
+    /// Shows each path that differs between two trees, as the bytes that it is, however many.
+    pub fn changed_paths(&self, old: &Oid, new: &Oid, mut visit: impl FnMut(&[u8])) -> Result<()> {
+        self.each_change(old, new, |_, path| visit(path))
+    }
+
+    /// A renamed file is one that is gone and one that is new.
+    fn each_change(&self, old: &Oid, new: &Oid, mut visit: impl FnMut(&[u8], &[u8])) -> Result<()> {
+        let args =
+            ["diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--ignore-submodules=none", old.as_str(), new.as_str()];
+        let mut meta = Vec::new();
+        self.git(args).each_record(|record| match record.first() {
+            Some(b':') if meta.is_empty() => meta = record.to_vec(),
+            _ => visit(&std::mem::take(&mut meta), record),
+        })
+    }
+
+    /// What differs between a commit and the tree of an attempt that began there.
+    fn changed(&self, base: &Oid, tree: &Oid) -> Result<Changed> {
+        let mut changed = Changed::default();
+        self.each_change(base, tree, |meta, path| changed.take(meta, path))?;
+        Ok(changed)
+    }
+
+    /// The tree that was just written, without some of its files.
+    fn write_without(&self, wt: &Worktree, paths: Vec<Vec<u8>>) -> Result<Oid> {
+        let index = self.working_index(wt)?;
+        let paths = [paths.join(&0), vec![0]].concat();
+        self.git_on(wt, &wt.path(), &index, ["update-index", "--force-remove", "-z", "--stdin"]).input(paths).ok()?;
+        let tree = self.git_on(wt, &wt.path(), &index, ["write-tree"]).oid()?;
+        self.save_index(wt, &index)?;
+        Ok(tree)
     }
 
     /// Writes everything in the worktree that is not ignored as a tree.
@@ -87,18 +129,18 @@ impl Repo {
         Ok((tree, paths_of(nested)))
     }
 
-    /// A commit of the files on `parent`, anchored by `keep_ref`; the one that is there already
+    /// A commit of the files on `parents`, anchored by `keep_ref`; the one that is there already
     /// if it says the same.
-    fn anchor_files(&self, tree: &Oid, parent: &Oid, message: &str, date: Millis, keep_ref: &str) -> Result<Oid> {
+    fn anchor_files(&self, tree: &Oid, parents: &[Oid], message: &str, date: Millis, keep_ref: &str) -> Result<Oid> {
         let Some(has) = self.tip(keep_ref)? else {
-            let commit = self.commit(tree, std::slice::from_ref(parent), message, date)?;
+            let commit = self.commit(tree, parents, message, date)?;
             self.keep(keep_ref, &commit)?;
             return Ok(commit);
         };
-        if self.tree_of(&has)? == *tree && self.parents(&has)? == [parent.clone()] {
+        if self.tree_of(&has)? == *tree && self.parents(&has)? == parents {
             return Ok(has);
         }
-        let commit = self.commit(tree, std::slice::from_ref(parent), message, date)?;
+        let commit = self.commit(tree, parents, message, date)?;
         self.keep(&format!("{keep_ref}-was-{}", has.short()), &has)?;
         match self.swap(keep_ref, Some(&has), &commit)? {
             true => Ok(commit),
@@ -125,6 +167,8 @@ impl Repo {
 struct Changed {
     paths: Vec<String>,
     more: bool,
+    /// As they are, and all of them.
+    added: Vec<Vec<u8>>,
     gitlinks: Vec<(String, Oid)>,
 }
 
@@ -133,6 +177,9 @@ impl Changed {
     fn take(&mut self, meta: &[u8], path: &[u8]) {
         let meta = String::from_utf8_lossy(meta);
         let fields: Vec<&str> = meta.split(' ').collect();
+        if fields.last() == Some(&"A") {
+            self.added.push(path.to_vec());
+        }
         let path = String::from_utf8_lossy(path).into_owned();
         if let [_, "160000", _, new, _] = fields[..] {
             self.gitlinks.extend(Oid::parse(new).map(|oid| (path.clone(), oid)));

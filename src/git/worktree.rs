@@ -34,7 +34,7 @@ pub(super) const WHOLE: &[&str] = &[
     "core.safecrlf=false",
 ];
 
-/// Where an attempt's files are: a directory named after it below the project's root.
+/// Where an attempt's files are: a directory of its own below the project's root of worktrees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Worktree {
     root: PathBuf,
@@ -109,6 +109,7 @@ impl Repo {
         self.git_on(wt, &wt.path(), &index, ["clean", "-ffdq"]).ok()?;
         touch(&index)?;
         self.save_index(wt, &index)?;
+        self.settle_submodules(wt, tree)?;
         match self.holds(wt, tree)? {
             true => Ok(()),
             false => Err(GitError::trouble(format!("{} does not hold the tree {} after it was set", wt.path().display(), tree.short()))),
@@ -178,7 +179,7 @@ impl Repo {
     }
 
     /// A call as the worktree itself would make it: its HEAD, its index.
-    fn git_of<'a>(&'a self, wt: &Worktree, args: impl IntoIterator<Item = &'a str>) -> Call<'a> {
+    pub(super) fn git_of<'a>(&'a self, wt: &Worktree, args: impl IntoIterator<Item = &'a str>) -> Call<'a> {
         whole(self.git_in(&self.admin_dir(wt), &wt.path(), args))
     }
 
@@ -199,17 +200,22 @@ impl Repo {
         admin.parent() == Some(&worktrees) && admin.file_name().is_some_and(|name| self.indexes().join(name).is_file())
     }
 
-    fn saved_index(&self, wt: &Worktree) -> Result<PathBuf> {
+    pub(super) fn saved_index(&self, wt: &Worktree) -> Result<PathBuf> {
         let dir = self.indexes();
         make_private(&dir).map_err(|e| GitError::io("creating", &dir, &e))?;
         Ok(dir.join(&wt.name))
     }
 
-    /// Every file that the saved index of a worktree may leave.
+    /// The saved index of a worktree, and every file that may stand beside it.
     pub(super) fn index_files(&self, wt: &Worktree) -> Vec<PathBuf> {
-        ["", ".lock", ".work", ".work.lock", ".work.nested", ".work.nested.lock"]
+        let submodules = format!("{}.sub-", wt.name);
+        let all = fs::read_dir(self.indexes()).into_iter().flatten().flatten().map(|e| e.path());
+        let submodules = all.filter(|f| f.file_name().is_some_and(|n| n.to_string_lossy().starts_with(&submodules)));
+        ["", ".lock", ".work", ".work.lock", ".work.nested", ".work.nested.lock", ".idle", ".ignored", ".included"]
             .map(|end| self.indexes().join(format!("{}{end}", wt.name)))
-            .into()
+            .into_iter()
+            .chain(submodules)
+            .collect()
     }
 
     /// A copy of the saved index to work on; an empty one if there is none. What a killed call
@@ -258,7 +264,7 @@ fn copy_index(from: &Path, to: &Path) -> Result<()> {
 /// Dates an index after the files that git has just written. Without that, those written in the
 /// clock's last tick would be compared by content, and ones whose content git would not write
 /// back byte for byte (mixed line ends) would seem changed now and then.
-fn touch(index: &Path) -> Result<()> {
+pub(super) fn touch(index: &Path) -> Result<()> {
     let file = fs::File::options().write(true).open(index);
     file.and_then(|f| f.set_modified(SystemTime::now())).map_err(|e| GitError::io("dating", index, &e))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use petgraph::graph::DiGraph;
 
+use super::moves::Move;
 use super::spec::Spec;
 use crate::base::{EpicId, TaskId};
 
@@ -20,6 +21,7 @@ pub struct Epic {
 pub struct Graph {
     tasks: BTreeMap<TaskId, Arc<Spec>>,
     epics: BTreeMap<EpicId, Epic>,
+    moves: BTreeMap<TaskId, Move>,
 }
 
 /// What keeps a set of tasks from being a graph. Indices are positions in `build`'s input.
@@ -78,9 +80,23 @@ impl Graph {
         Ok(Graph {
             tasks: tasks.into_iter().map(|t| (t.id.clone(), Arc::new(t))).collect(),
             epics: epics.into_iter().map(|e| (e.id.clone(), e)).collect(),
+            moves: BTreeMap::new(),
         })
     }
 
+    /// The same tasks, some of which had another id before. Each move leads to one of them.
+    pub fn with_moves(self, moves: Vec<Move>) -> Graph {
+        Graph { moves: moves.into_iter().map(|m| (m.from.clone(), m)).collect(), ..self }
+    }
+
+    /// By the ids of before.
+    pub fn moves(&self) -> &BTreeMap<TaskId, Move> {
+        &self.moves
+    }
+    /// The id of today.
+    pub fn now_called(&self, id: &TaskId) -> TaskId {
+        self.moves.get(id).map_or(id, |m| &m.to).clone()
+    }
     pub fn tasks(&self) -> &BTreeMap<TaskId, Arc<Spec>> {
         &self.tasks
     }

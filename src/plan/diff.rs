@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::fate::Fates;
-use super::{Action, Bounds, Line, Plan, Request, Summary, guard, reason};
+use super::{Action, Line, Plan, Request, Summary, guard, moves, reason};
 use crate::base::TaskId;
 use crate::core::{Change, Fact, Phase, State, Task};
 use crate::model::{OnChange, OnDependency, Spec};
@@ -16,6 +16,8 @@ pub(super) enum Cause {
     Asked,
     /// Its digest is not the one it was completed under.
     Moved,
+    /// These of its `inputs` are not as it landed on them.
+    Inputs(Vec<String>),
     /// This dependency runs again, and it says `on_dependency = "rerun"`.
     Dependency(TaskId),
 }
@@ -33,6 +35,7 @@ pub(super) struct Draft<'a> {
     /// Tasks that leave the files with this plan.
     pub leaving: BTreeSet<TaskId>,
     changes: Vec<Change>,
+    cosmetic: usize,
     errors: Vec<String>,
 }
 
@@ -47,6 +50,7 @@ pub fn diff(req: &Request) -> Plan {
         defined: BTreeSet::new(),
         leaving: BTreeSet::new(),
         changes: Vec::new(),
+        cosmetic: 0,
         errors: Vec::new(),
     };
     draft.remove();
@@ -56,12 +60,14 @@ pub fn diff(req: &Request) -> Plan {
     let lines = reason::lines(&draft, &fates);
     let renames = guard::renames(&draft);
     Plan {
-        summary: summary(&lines),
+        summary: Summary { moved: req.moved.len(), ..summary(&lines) },
+        moved: req.moved.to_vec(),
+        cosmetic: draft.cosmetic,
         guards: guard::guards(&draft, &renames),
         notes: renames.iter().map(guard::Rename::note).collect(),
         first: req.recorded.head.policy_seq == 0,
         policy_changed: *req.recorded.policy != *req.policy,
-        bounds: Bounds { to_run: fates.running(), workers: req.policy.workers, critical_path: fates.critical_path() },
+        bounds: fates.bounds(&draft),
         lines,
         errors: draft.errors,
         changes: draft.changes,
@@ -84,7 +90,12 @@ impl Draft<'_> {
             defines.push((spec.clone(), rerun));
         }
         defines.sort_by(|(a, _), (b, _)| place(a).cmp(&place(b)));
-        self.changes.extend(defines.into_iter().map(|(spec, rerun)| Change::Define { spec, rerun }));
+        let change = |(spec, rerun): (Arc<Spec>, bool)| match self.causes.get(&spec.id) {
+            Some(Cause::Inputs(inputs)) => Change::Renew { spec, inputs: inputs.clone() },
+            _ => Change::Define { spec, rerun },
+        };
+        let changes: Vec<Change> = defines.into_iter().map(change).collect();
+        self.changes.extend(changes);
         for id in self.req.rerun.iter().filter(|id| !self.req.graph.tasks().contains_key(*id)) {
             self.errors.push(format!("--rerun names `{id}`, which is not in the files"));
         }
@@ -97,7 +108,7 @@ impl Draft<'_> {
         let newest = task.next.as_ref().unwrap_or(&task.spec);
         let moved = task.removed || newest != spec;
         let cause = match &task.phase {
-            Phase::Active(_) => None,
+            Phase::Active(_) if !task.awaits_approval() => None,
             Phase::Completed => self.stale(task, spec),
             _ => (self.req.rerun.contains(&spec.id) && leaves_traces(task)).then_some(Cause::Asked),
         };
@@ -107,6 +118,9 @@ impl Draft<'_> {
         let rerun = cause.is_some();
         if let Some(cause) = cause {
             self.causes.insert(spec.id.clone(), cause);
+        }
+        if moved && !rerun && !task.removed && moves::is_cosmetic(self.req.graph, newest, spec) {
+            self.cosmetic += 1;
         }
         (moved || rerun).then_some(rerun)
     }
@@ -134,6 +148,13 @@ impl Draft<'_> {
                 }
             }
         }
+        if !task.stands() {
+            // A person took it back: only a person, or another definition, has it done again.
+            return None;
+        }
+        if let Some(inputs) = self.req.inputs.get(&spec.id) {
+            return Some(Cause::Inputs(inputs.clone()));
+        }
         // A dependency that is itself kept passes nothing on: its result stands.
         let again = spec.depends_on.iter().find(|d| self.causes.contains_key(*d));
         again.filter(|_| spec.on_dependency == OnDependency::Rerun).cloned().map(Cause::Dependency)
@@ -143,12 +164,12 @@ impl Draft<'_> {
     fn carry_out(&mut self) {
         for change in &self.changes {
             let fact = match change {
-                Change::Define { spec, rerun } => Fact::Defined { spec: spec.clone(), rerun: *rerun },
-                Change::Remove { task } => Fact::Removed { task: task.clone() },
+                Change::Define { .. } | Change::Renew { .. } => change.defined(),
+                Change::Move { from, spec } => Some(Fact::Moved { from: from.clone(), spec: spec.clone() }),
+                Change::Remove { task } => Some(Fact::Removed { task: task.clone() }),
             };
-            if let Err(illegal) = self.after.apply(self.req.now, &fact) {
-                self.errors.push(illegal.to_string());
-            }
+            let applied = fact.map_or(Ok(()), |fact| self.after.apply(self.req.now, &fact));
+            self.errors.extend(applied.err().map(|illegal| illegal.to_string()));
         }
     }
 }
@@ -205,6 +226,7 @@ fn summary(lines: &[Line]) -> Summary {
             Action::Resume => &mut sum.resume,
             Action::Create | Action::Waiting => &mut sum.run,
             Action::Retry => &mut sum.retry,
+            Action::Reverted => &mut sum.reverted,
             Action::Failed => &mut sum.failed,
             Action::Blocked => &mut sum.blocked,
         };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Bounds;
 use super::diff::{Draft, by_need};
 use crate::base::TaskId;
 use crate::core::Phase;
@@ -48,11 +49,15 @@ impl<'a> Fates<'a> {
     fn fate(&self, draft: &Draft, spec: &Spec) -> Fate {
         let Some(task) = draft.after.tasks.get(&spec.id) else { return Fate::Ended("is not recorded") };
         match &task.phase {
+            Phase::Completed if !task.stands() => Fate::Ended("was reverted"),
             Phase::Completed => Fate::Done,
+            Phase::Active(_) if task.awaits_approval() && !task.definition_moved() => Fate::Ended("waits for approval"),
             Phase::Active(_) => Fate::Runs,
             Phase::Failed => Fate::Ended("failed"),
             Phase::Blocked(_) => Fate::Ended("is blocked"),
             Phase::Cancelled => Fate::Ended("was cancelled"),
+            Phase::Waiting { .. } if task.is_disabled() => Fate::Ended("is disabled"),
+            Phase::Waiting { .. } if draft.after.is_suspended(task) => Fate::Ended("is suspended"),
             Phase::Waiting { .. } if !draft.req.selection.holds(&spec.id) => Fate::Unselected,
             Phase::Waiting { .. } => spec.depends_on.iter().find_map(|d| self.obstacle(d)).unwrap_or(Fate::Runs),
         }
@@ -73,17 +78,26 @@ impl<'a> Fates<'a> {
     pub fn get(&self, id: &TaskId) -> Option<&Fate> {
         self.fates.get(id)
     }
+    /// What the run that follows cannot exceed.
+    pub fn bounds(&self, draft: &Draft) -> Bounds {
+        let running = self.fates.iter().filter(|(_, fate)| matches!(fate, Fate::Runs));
+        let running = running.filter_map(|(id, _)| draft.after.tasks.get(*id));
+        let to_run = self.running();
+        let cost_microusd = draft.after.cost_bound(draft.req.policy, running);
+        Bounds { to_run, workers: draft.req.policy.workers, critical_path: self.critical_path(), cost_microusd }
+    }
+
     pub fn depth(&self, id: &TaskId) -> usize {
         self.depth.get(id).copied().unwrap_or(0)
     }
     pub fn is_done(&self, id: &TaskId) -> bool {
         self.get(id) == Some(&Fate::Done)
     }
-    pub fn running(&self) -> usize {
+    fn running(&self) -> usize {
         self.fates.values().filter(|f| **f == Fate::Runs).count()
     }
     /// In tasks, over those that will run.
-    pub fn critical_path(&self) -> usize {
+    fn critical_path(&self) -> usize {
         let runs = self.fates.iter().filter(|(_, f)| **f == Fate::Runs);
         runs.map(|(id, _)| self.depth(id)).max().unwrap_or(0)
     }

@@ -11,9 +11,10 @@
 
 use std::collections::BTreeMap;
 
-use super::Guard;
 use super::diff::{Cause, Draft};
+use super::{Guard, Guarded};
 use crate::base::{Digest, TaskId, text::count};
+use crate::core::{Act, Mark, Order, State};
 
 /// Fewer dropped tasks than this are never asked about.
 pub const MANY_REMOVALS: usize = 3;
@@ -31,7 +32,7 @@ fn running_removed(draft: &Draft) -> Option<Guard> {
     let runs = |id: &&TaskId| draft.req.recorded.tasks.get(*id).is_some_and(|t| t.attempt().is_some());
     let tasks: Vec<TaskId> = draft.leaving.iter().filter(runs).cloned().collect();
     let message = format!("{} in progress left the files: {}", count(tasks.len(), "task"), named(&tasks));
-    (!tasks.is_empty()).then_some(Guard { flag: "--allow-removals", message, tasks })
+    (!tasks.is_empty()).then_some(Guard { what: Guarded::Running, flag: "--allow-removals", message, tasks })
 }
 
 fn many_dropped(draft: &Draft, renames: &[Rename]) -> Option<Guard> {
@@ -41,7 +42,12 @@ fn many_dropped(draft: &Draft, renames: &[Rename]) -> Option<Guard> {
     let renamed = |id: &TaskId| renames.iter().any(|r| r.from == *id);
     let tasks: Vec<TaskId> = draft.leaving.iter().filter(|id| unfinished(id) && !renamed(id)).cloned().collect();
     let message = format!("{} of {} left the files: {}", tasks.len(), count(all, "unfinished task"), named(&tasks));
-    (tasks.len() >= MANY_REMOVALS && tasks.len() * 2 > all).then_some(Guard { flag: "--allow-removals", message, tasks })
+    (tasks.len() >= MANY_REMOVALS && tasks.len() * 2 > all).then_some(Guard {
+        what: Guarded::Removals,
+        flag: "--allow-removals",
+        message,
+        tasks,
+    })
 }
 
 fn many_rerun(draft: &Draft) -> Option<Guard> {
@@ -51,7 +57,18 @@ fn many_rerun(draft: &Draft) -> Option<Guard> {
     let unasked = draft.causes.iter().filter(|(id, cause)| **cause != Cause::Asked && done(id));
     let tasks: Vec<TaskId> = unasked.map(|(id, _)| id.clone()).collect();
     let message = format!("{} of {} would run again: {}", tasks.len(), count(all, "completed task"), named(&tasks));
-    (tasks.len() >= MANY_RERUNS && tasks.len() * 2 > all).then_some(Guard { flag: "--allow-reruns", message, tasks })
+    (tasks.len() >= MANY_RERUNS && tasks.len() * 2 > all).then_some(Guard { what: Guarded::Reruns, flag: "--allow-reruns", message, tasks })
+}
+
+/// The same of tasks that are reset: a pattern names more than a person thinks of.
+pub fn many_reset(state: &State, orders: &[Order]) -> Option<Guard> {
+    let done = |id: &TaskId| state.tasks.get(id).is_some_and(|t| !t.removed && t.is_completed());
+    let all = state.tasks.keys().filter(|id| done(id)).count();
+    let resets =
+        |order: &&Order| matches!(order.act, Act::Reset { failed: false } | Act::Mark(Mark { completed: false, .. })) && done(&order.task);
+    let tasks: Vec<TaskId> = orders.iter().filter(resets).map(|o| o.task.clone()).collect();
+    let message = format!("{} of {} would be done again: {}", tasks.len(), count(all, "completed task"), named(&tasks));
+    (tasks.len() >= MANY_RERUNS && tasks.len() * 2 > all).then_some(Guard { what: Guarded::Reruns, flag: "--allow-reruns", message, tasks })
 }
 
 fn named(tasks: &[TaskId]) -> String {
@@ -75,7 +92,7 @@ impl Rename {
         let Self { from, to, .. } = self;
         let cost = if self.done { "its work is done again" } else { "it starts anew" };
         format!(
-            "`{from}` left the files and `{to}` says the same: renamed, it counts as a new task, and {cost}; give it its old id to go on"
+            "`{from}` left the files and `{to}` says the same. As it is, {cost}; if it was renamed, say so in a task file:\n[[moved]]\nfrom = \"{from}\"\nto = \"{to}\""
         )
     }
 }

@@ -9,17 +9,19 @@
 mod diff;
 mod fate;
 mod guard;
+mod moves;
 mod reason;
 pub mod select;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{Digest, Millis, TaskId};
 use crate::core::{Change, Selection, State};
 use crate::model::{Graph, Policy, Source};
 
 pub use diff::diff;
-pub use guard::{MANY_REMOVALS, MANY_RERUNS};
+pub use guard::{MANY_REMOVALS, MANY_RERUNS, many_reset};
+pub use moves::{Moved, Moves, moves};
 
 /// What a plan is made from.
 pub struct Request<'a> {
@@ -28,8 +30,12 @@ pub struct Request<'a> {
     pub policy: &'a Policy,
     /// What the store says.
     pub recorded: &'a State,
+    /// What was moved in it to begin with: see [`moves`].
+    pub moved: &'a [Moved],
     /// Tasks to run again whatever they came to.
     pub rerun: &'a BTreeSet<TaskId>,
+    /// Completed tasks of whose `inputs` these are not as they landed on them.
+    pub inputs: &'a BTreeMap<TaskId, Vec<String>>,
     /// What may run; it does not limit what is reconciled.
     pub selection: &'a Selection,
     pub now: Millis,
@@ -43,6 +49,10 @@ pub struct Plan {
     /// For `core::Input::Reconcile`: removals, then definitions in the order of the files,
     /// because among equals the task that was defined first runs first.
     pub changes: Vec<Change>,
+    /// Tasks that are called otherwise now.
+    pub moved: Vec<Moved>,
+    /// How many of the changes only say where a task stands now, or what those it needs are called.
+    pub cosmetic: usize,
     pub policy_changed: bool,
     /// Nothing was ever reconciled before: that the policy is new goes without saying.
     pub first: bool,
@@ -57,9 +67,9 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether an apply would record or run anything.
+    /// Whether an apply would run anything, or record more than other names and places.
     pub fn is_pending(&self) -> bool {
-        !self.changes.is_empty() || self.policy_changed || self.bounds.to_run > 0
+        self.changes.len() > self.cosmetic || self.policy_changed || self.bounds.to_run > 0
     }
 }
 
@@ -106,6 +116,8 @@ pub enum Action {
     Drop,
     /// No longer in the files; a running task finishes first, a finished one stays on record.
     Leave,
+    /// Done, and taken back by a person: not done again unasked.
+    Reverted,
     /// Out of attempts.
     Failed,
     /// Cannot run until something else happens.
@@ -122,7 +134,7 @@ impl Action {
             Action::Rerun => '~',
             Action::Keep | Action::UpToDate => '=',
             Action::Drop | Action::Leave => '-',
-            Action::Failed | Action::Blocked => '!',
+            Action::Reverted | Action::Failed | Action::Blocked => '!',
         }
     }
 }
@@ -135,21 +147,33 @@ pub struct Summary {
     pub run: usize,
     pub retry: usize,
     pub rerun: usize,
+    pub moved: usize,
     pub keep: usize,
     pub drop: usize,
     /// Running tasks that finish first.
     pub leave: usize,
     /// Finished tasks that leave the files and stay on record.
     pub history: usize,
+    pub reverted: usize,
     pub failed: usize,
     pub blocked: usize,
     pub up_to_date: usize,
     pub not_selected: usize,
 }
 
+/// What a guard is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guarded {
+    /// Tasks with an attempt under way that left the files.
+    Running,
+    Removals,
+    Reruns,
+}
+
 /// A change so large that it is more likely a mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guard {
+    pub what: Guarded,
     /// What allows it, as on the command line.
     pub flag: &'static str,
     pub message: String,
@@ -164,4 +188,6 @@ pub struct Bounds {
     pub workers: u32,
     /// The longest chain of tasks to run, each waiting for the one before.
     pub critical_path: usize,
+    /// Millionths of a dollar that agents may come to cost by the budgets; none where one has none.
+    pub cost_microusd: Option<u64>,
 }

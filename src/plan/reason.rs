@@ -3,7 +3,8 @@
 use super::diff::{Cause, Draft};
 use super::fate::{Fate, Fates};
 use super::{Action, Line};
-use crate::base::{TaskId, format_duration, text::one_line};
+use crate::base::text::{one_line, some_of};
+use crate::base::{TaskId, format_duration};
 use crate::core::{Block, Phase, Task};
 use crate::model::{self, OnChange, Source, Spec, StepSpec};
 
@@ -32,6 +33,9 @@ fn gone(draft: &Draft, id: &TaskId, task: &Task) -> Option<Line> {
     let runs = task.attempt().is_some();
     let now = draft.leaving.contains(id);
     let (action, detail, reason) = match (now, runs) {
+        (true, true) if task.awaits_approval() => {
+            (Action::Drop, "removed from the files while it waits for approval", "dropped; its attempts stay in git")
+        }
         (true, true) => (Action::Leave, "removed from the files while in progress", "finishes, then leaves"),
         (true, false) if task.is_completed() => (Action::Leave, "removed from the files", "done; kept in history"),
         (true, false) if task.attempts > 0 => (Action::Drop, "removed from the files", "dropped; its attempts stay in git"),
@@ -119,18 +123,37 @@ impl Teller<'_> {
 
     fn told(&self, before: Option<&Task>, after: &Task) -> Told {
         let (action, detail, reason) = match &after.phase {
+            Phase::Active(_) if after.awaits_approval() && !after.definition_moved() => {
+                let number = after.attempt().map(|a| a.no).unwrap_or_default();
+                (
+                    Action::Blocked,
+                    format!("attempt {number} waits for approval"),
+                    format!("drover diff {0}, then drover approve {0}", self.spec.id),
+                )
+            }
             Phase::Active(_) => (Action::Resume, self.progress(after), self.while_running(before)),
             Phase::Completed => self.completed(before, after),
+            Phase::Waiting { .. } if after.is_disabled() => {
+                (Action::Blocked, self.spec.title.clone(), format!("disabled ({})", at(&self.spec.source)))
+            }
+            Phase::Waiting { .. } if self.draft.after.is_suspended(after) => {
+                let which = if after.suspended { self.spec.id.as_str() } else { "--all" };
+                (Action::Blocked, self.spec.title.clone(), format!("suspended; drover unsuspend {which}"))
+            }
             Phase::Waiting { .. } => self.waiting(before, after),
             Phase::Failed => {
                 let times = format!("failed {} of {}", after.failures, self.spec.retry.max_attempts);
-                (Action::Failed, times, format!("{}; apply --rerun {}", failure(self.draft, after), self.spec.id))
+                (Action::Failed, times, format!("{}; drover retry {}", failure(self.draft, after), self.spec.id))
             }
             Phase::Blocked(Block::Conflict { paths }) => {
                 let paths = one_line(&paths.join(", "), FAILURE);
-                (Action::Blocked, "conflict".into(), format!("with what landed, in {paths}; apply --rerun {}", self.spec.id))
+                (Action::Blocked, "conflict".into(), format!("with what landed, in {paths}; drover retry {}", self.spec.id))
             }
-            Phase::Cancelled => (Action::Blocked, "cancelled".into(), format!("apply --rerun {}", self.spec.id)),
+            Phase::Blocked(Block::External { reason }) => {
+                let what = one_line(reason, FAILURE);
+                (Action::Blocked, "by something outside".into(), format!("{what}; drover retry {}", self.spec.id))
+            }
+            Phase::Cancelled => (Action::Blocked, "cancelled".into(), format!("drover retry {}", self.spec.id)),
         };
         Told { action, detail, reason }
     }
@@ -152,6 +175,9 @@ impl Teller<'_> {
     }
 
     fn completed(&self, before: Option<&Task>, after: &Task) -> (Action, String, String) {
+        if let Some(by) = &after.reverted {
+            return (Action::Reverted, format!("reverted in {}", by.short()), format!("kept; apply --rerun {}", self.spec.id));
+        }
         let commit = done_in(after);
         let stale = is_stale(after, self.spec);
         match before.filter(|_| stale) {
@@ -194,6 +220,7 @@ impl Teller<'_> {
         let place = at(&self.spec.source);
         match self.draft.causes.get(&self.spec.id) {
             Some(Cause::Asked) => (done_in(after), "--rerun".into()),
+            Some(Cause::Inputs(inputs)) => (format!("{} changed{}", some_of(inputs), since(after)), format!("inputs, {place}")),
             Some(Cause::Dependency(task)) => (format!("{task} runs again"), format!("on_dependency, {place}")),
             Some(Cause::Moved) => (format!("{}{}", what_changed(before, self.spec), since(after)), format!("on_change, {place}")),
             None => (done_in(after), "decided before".into()),
@@ -250,6 +277,7 @@ fn list(ids: &[TaskId]) -> String {
 fn done_in(task: &Task) -> String {
     match task.completion.as_ref().and_then(|c| c.commit.as_ref()) {
         Some(commit) => format!("done in {}", commit.short()),
+        None if task.marked.is_some() => "marked completed by a person".into(),
         None => "done".into(),
     }
 }
@@ -264,6 +292,7 @@ fn since(task: &Task) -> String {
 fn failure(draft: &Draft, task: &Task) -> String {
     let ago = format_duration(draft.req.now.since(task.changed));
     match (&task.last_failure, &task.phase) {
+        (_, Phase::Blocked(Block::External { reason })) => format!("blocked: {}", one_line(reason, FAILURE)),
         (Some(f), _) => format!("failed {ago} ago: {}", one_line(f.message.lines().next().unwrap_or_default(), FAILURE)),
         (None, Phase::Blocked(_)) => "a conflict".into(),
         (None, Phase::Cancelled) => "cancelled".into(),

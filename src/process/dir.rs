@@ -15,7 +15,7 @@ use rustix::fs::OFlags;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{ExitRecord, Launch, Probe, VERSION};
+use super::{ExitRecord, Launch, Logs, Probe, VERSION};
 
 /// What the shim is to do; [`Launch`] as it stands on disk.
 #[derive(Serialize, Deserialize)]
@@ -31,6 +31,16 @@ pub(super) struct Spec {
     pub timeout: Duration,
     pub stall_timeout: Option<Duration>,
     pub grace: Duration,
+    #[serde(default)]
+    pub logs: Logs,
+    /// The shim's standard input is a pipe that nobody writes to; at its end the command is ended.
+    #[serde(default)]
+    pub tethered: bool,
+}
+
+/// Opens a log, empty.
+pub(super) fn create_log(path: &Path) -> io::Result<File> {
+    private(OpenOptions::new().write(true).create(true).truncate(true)).open(path).map_err(at(path))
 }
 
 /// Which process the shim is, beyond any reuse of its pid.
@@ -83,6 +93,8 @@ impl StepDir {
             timeout: launch.timeout,
             stall_timeout: launch.stall_timeout,
             grace: launch.grace,
+            logs: launch.logs.clone(),
+            tethered: launch.tethered,
         };
         self.write_json("spec.json", &spec)
     }
@@ -130,8 +142,7 @@ impl StepDir {
 
     /// Opens a log of this directory, empty.
     pub fn create_log(&self, name: &str) -> io::Result<File> {
-        let path = self.file(name);
-        private(OpenOptions::new().write(true).create(true).truncate(true)).open(&path).map_err(at(&path))
+        create_log(&self.file(name))
     }
 
     /// Opens a log of this directory to write at its end.

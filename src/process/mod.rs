@@ -11,14 +11,16 @@
 //! | `alive` | the shim alone locks it | locked: the shim lives. Only the kernel can free the lock of the living |
 //! | `started` | the shim, once, under that lock | the command may have run: no other shim goes past this point, ever |
 //! | `interrupt` | Drover | the command is to end, or not to start at all |
-//! | `out.log`, `err.log` | the shim | what the command wrote |
+//! | `out.log`, `err.log` | the shim | what the command wrote; what was before, if it is much, in `out.1.log`, `err.1.log` |
 //! | `shim.log` | the shim | what went wrong with the shim itself |
 //! | `exit.json` | the shim, last | how it ended; no process of it is left |
 //!
 //! A step's directory serves one run of one command. Linux only.
 //! Knows nothing of tasks, agents, git or the store.
 
+mod changes;
 mod dir;
+mod log;
 mod output;
 mod run;
 mod shim;
@@ -32,15 +34,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use output::{err_log, out_log, stderr_tail, tail};
-pub use run::{interrupt, probe, run, set_program};
+pub use changes::Changes;
+pub use log::{Logs, redact};
+pub use output::{err_log, out_log, output, pieces, stderr_tail, tail};
+pub use run::{end, interrupt, probe, run, set_program};
 pub use shim::shim_main;
-pub use tree::sweep;
+pub use tree::{sweep, works_in};
 
 /// The verb by which this program is told to be a shim: `drover __shim <step-dir>`.
 pub const SHIM_VERB: &str = "__shim";
 /// The environment variable by which what belongs to an attempt is found again.
 pub const MARKER: &str = "DROVER_ATTEMPT";
+/// The longest that a tethered command has from SIGTERM to SIGKILL: those who end Drover for good, as
+/// the runners of CI do, give all of it some seconds.
+pub const TETHERED_GRACE: Duration = Duration::from_secs(3);
 /// The version of `spec.json`, `started` and `exit.json`.
 const VERSION: u32 = 1;
 
@@ -63,6 +70,10 @@ pub struct Launch {
     pub stall_timeout: Option<Duration>,
     /// How long it has from SIGTERM to SIGKILL.
     pub grace: Duration,
+    pub logs: Logs,
+    /// It ends with the process that calls [`run`], however that ends; and when it is interrupted it has
+    /// no longer than [`TETHERED_GRACE`].
+    pub tethered: bool,
 }
 
 /// How a command ended.

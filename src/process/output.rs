@@ -3,9 +3,10 @@
 //! Knows the names of the two logs, and nothing of what stands in them.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::log::earlier;
 use crate::base::text;
 
 /// The most that [`tail`] reads of a stream, in bytes from its end.
@@ -48,7 +49,32 @@ fn end_of(path: &Path) -> String {
     text::block(&String::from_utf8_lossy(&read_end(path, TAIL_LIMIT).unwrap_or_default()))
 }
 
+/// What of a log is there, in the order in which it was written.
+pub fn pieces(log: &Path) -> impl Iterator<Item = PathBuf> {
+    [earlier(log), log.to_owned()].into_iter().filter(|path| path.is_file())
+}
+
+/// All that is kept of what a command wrote on stdout.
+pub fn output(step_dir: &Path) -> io::Result<Box<dyn BufRead>> {
+    let mut all: Box<dyn BufRead> = Box::new(io::empty());
+    for piece in pieces(&out_log(step_dir)) {
+        all = Box::new(BufReader::new(all.chain(File::open(piece)?)));
+    }
+    Ok(all)
+}
+
+/// The last bytes of a log. Right after it was begun anew they are in the one before it.
 fn read_end(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let end = read_end_of(path, limit)?;
+    let missing = limit.saturating_sub(end.len() as u64);
+    match read_end_of(&earlier(path), missing) {
+        Ok(before) => Ok([before, end].concat()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(end),
+        Err(e) => Err(e),
+    }
+}
+
+fn read_end_of(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let len = file.metadata()?.len();
     file.seek(SeekFrom::Start(len.saturating_sub(limit)))?;

@@ -16,6 +16,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::dir::{AtRest, Started, StepDir, at};
 use super::tree::{self, boot_id, is_marked, start_time};
+use crate::fault;
+
 use super::{Completion, Launch, MARKER, Probe, SHIM_VERB};
 
 /// How many shims may end before they have done anything until that counts as an error.
@@ -79,17 +81,18 @@ fn no_progress(dir: &StepDir, step_dir: &Path, last: &str) -> io::Error {
 /// directory does.
 fn start(dir: &StepDir, step_dir: &Path, launch: &Launch) -> io::Result<String> {
     dir.write_spec(launch)?;
+    fault::point("shim.asked");
     let args = [OsStr::new(SHIM_VERB), step_dir.as_os_str()];
-    let mut shim = Command::new(program())
-        .arg0("drover")
-        .args(args)
-        .env_clear()
-        .env(MARKER, &launch.aid)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(dir.append_log("shim.log")?)
-        .spawn()
-        .map_err(at(program()))?;
+    let mut command = Command::new(program());
+    command.arg0("drover").args(args).env_clear().env(MARKER, &launch.aid);
+    #[cfg(debug_assertions)]
+    command.envs(fault::handed_down());
+    command.stdin(if launch.tethered { Stdio::piped() } else { Stdio::null() });
+    command.stdout(Stdio::null()).stderr(dir.append_log("shim.log")?);
+    let mut shim = command.spawn().map_err(at(program()))?;
+    // Held until the shim has ended. No child has this end, so the kernel closes it with this process.
+    let _tether = shim.stdin.take();
+    fault::point("shim.started");
     Ok(match shim.wait() {
         Ok(status) => status.to_string(),
         Err(e) => format!("its status is unknown: {e}"),
@@ -118,6 +121,18 @@ pub fn interrupt(step_dir: &Path) -> io::Result<()> {
     dir.request_interrupt()?;
     if let Some(started) = dir.started()? {
         terminate(&started);
+    }
+    Ok(())
+}
+
+/// Has whatever runs in `step_dir` ended as [`interrupt`] does, and waits until it has.
+///
+/// # Errors
+/// When the directory cannot be read or written.
+pub fn end(step_dir: &Path) -> io::Result<()> {
+    if matches!(probe(step_dir)?, Probe::Running { .. }) {
+        interrupt(step_dir)?;
+        StepDir::new(step_dir).wait_until_at_rest()?;
     }
     Ok(())
 }

@@ -17,9 +17,11 @@ use rustix::process::{Pid, getpid, set_child_subreaper, setsid};
 use tokio::runtime::{Builder, Runtime};
 
 use super::dir::{Spec, Started, StepDir, at};
+use super::log::Log;
 use super::tree::{boot_id, start_time};
-use super::watch::{Signals, Stream, boottime, end_descendants, follow, is_disk_full};
+use super::watch::{Signals, Stream, Tether, boottime, end_descendants, follow, is_disk_full};
 use super::{Ended, ExitRecord, MARKER, VERSION, sys};
+use crate::fault;
 
 /// How long to wait for room on a full disk before the record is tried again.
 const DISK_FULL_WAIT: Duration = Duration::from_secs(1);
@@ -62,12 +64,13 @@ fn supervise(dir: &StepDir, runtime: &Runtime, mut signals: Signals) -> io::Resu
         return Ok(());
     }
     let spec = dir.spec()?;
-    dir.write_started(&own_identity(&spec.aid)?)?;
+    let own = own_identity(&spec.aid)?;
+    fault::around("shim.promise", || dir.write_started(&own))?;
     dir.forget_spec();
     let clock = Stopwatch::start();
     let (ended, survivors) =
         if dir.exists("interrupt")? { (Ended::Interrupted, 0) } else { runtime.block_on(run_command(dir, &spec, &mut signals)) };
-    leave_record(dir, &clock.record(ended, survivors))
+    fault::around("shim.record", || leave_record(dir, &clock.record(ended, survivors)))
 }
 
 fn own_identity(aid: &str) -> io::Result<Started> {
@@ -79,15 +82,16 @@ fn own_identity(aid: &str) -> io::Result<Started> {
 
 /// Runs the command until nothing of it is left.
 async fn run_command(dir: &StepDir, spec: &Spec, signals: &mut Signals) -> (Ended, u32) {
-    let (child, mut streams) = match start(dir, spec) {
+    let started = Tether::of(spec).and_then(|tether| Ok((tether, start(dir, spec)?)));
+    let (mut tether, (child, mut streams)) = match started {
         Ok(started) => started,
         Err(e) => return (Ended::NotStarted { why: e.to_string() }, 0),
     };
-    let ended = follow(child, spec, &mut streams, signals).await;
+    let ended = follow(child, spec, &mut streams, signals, &mut tether).await;
     let survivors = end_descendants(&spec.aid, signals).await;
     for stream in &mut streams {
         stream.drain();
-        if let Err(e) = stream.sync() {
+        if let Err(e) = stream.finish() {
             let _ = writeln!(io::stderr(), "the output may be incomplete: {e}");
         }
     }
@@ -102,8 +106,8 @@ fn start(dir: &StepDir, spec: &Spec) -> io::Result<(Pid, [Stream; 2])> {
     if !cwd.is_dir() {
         return Err(io::Error::other(format!("{}: the directory to run in does not exist", cwd.display())));
     }
-    let (out, stdout) = Stream::open(dir.create_log("out.log")?)?;
-    let (err, stderr) = Stream::open(dir.create_log("err.log")?)?;
+    let (out, stdout) = Stream::open(Log::create(dir, "out.log", &spec.logs)?)?;
+    let (err, stderr) = Stream::open(Log::create(dir, "err.log", &spec.logs)?)?;
     let mut command = Command::new(program);
     command.args(args).current_dir(cwd).env_clear().envs(&spec.env).env(MARKER, &spec.aid);
     command.stdin(stdin(dir, spec)?).stdout(stdout).stderr(stderr);

@@ -7,6 +7,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -49,6 +50,11 @@ fn kill_marked(pid: Pid, aid: &str) -> Option<OwnedFd> {
     }
     pidfd_send_signal(&process, Signal::KILL).ok()?;
     Some(process)
+}
+
+/// Whether a process has its working directory in `dir`.
+pub fn works_in(dir: &Path) -> bool {
+    pids().into_iter().any(|pid| fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero())).is_ok_and(|cwd| cwd.starts_with(dir)))
 }
 
 fn wait_for(dying: &[OwnedFd]) {
@@ -140,11 +146,20 @@ mod tests {
 
     #[test]
     fn a_marker_counts_only_in_full() {
-        let spawn = |value: &str| std::process::Command::new("sleep").arg("100").env(MARKER, value).spawn().unwrap();
-        let mut mine = spawn("tree-test-1");
-        let mut longer = spawn("tree-test-11");
-        assert_eq!(sweep("tree-test-"), 0);
-        assert_eq!(sweep("tree-test-1"), 1);
+        // Of this test run alone: the whole machine is swept.
+        let own = format!("tree-test-{}-", std::process::id());
+        let spawn = |n: &str| {
+            let child = std::process::Command::new("sleep").arg("100").env(MARKER, format!("{own}{n}")).spawn().unwrap();
+            // A program that is just being started shows no environment yet.
+            while !is_marked(Pid::from_child(&child), &format!("{own}{n}")) {
+                std::thread::yield_now();
+            }
+            child
+        };
+        let mut mine = spawn("1");
+        let mut longer = spawn("11");
+        assert_eq!(sweep(&own), 0);
+        assert_eq!(sweep(&format!("{own}1")), 1);
         assert!(!mine.wait().unwrap().success());
         assert!(longer.try_wait().unwrap().is_none(), "a process of another attempt was killed");
         longer.kill().unwrap();

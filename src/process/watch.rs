@@ -2,8 +2,7 @@
 //!
 //! Time is CLOCK_BOOTTIME: it neither jumps with the wall clock nor stops while the machine sleeps.
 
-use std::fs::File;
-use std::io::{self, ErrorKind, PipeWriter, Write as _};
+use std::io::{self, ErrorKind, PipeWriter};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
@@ -11,13 +10,15 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process_group, wait};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::io::AsyncReadExt as _;
+use tokio::net::unix::pipe;
 use tokio::process::ChildStdout;
 use tokio::signal::unix::{self as unix_signal, SignalKind};
 use tokio::time::sleep;
 
 use super::dir::Spec;
+use super::log::Log;
 use super::tree::kill_children;
-use super::{Ended, tree};
+use super::{Ended, TETHERED_GRACE, tree};
 
 /// The most that is read at once, and the memory that a stream takes.
 const CHUNK: usize = 64 * 1024;
@@ -59,16 +60,16 @@ impl Signals {
 /// One of the command's output streams, on its way to a file.
 pub(super) struct Stream {
     pipe: Option<ChildStdout>,
-    file: File,
+    log: Log,
     chunk: Vec<u8>,
 }
 
 impl Stream {
-    /// A stream into `file`, and the end of it that is for the command.
-    pub fn open(file: File) -> io::Result<(Self, PipeWriter)> {
+    /// A stream into `log`, and the end of it that is for the command.
+    pub fn open(log: Log) -> io::Result<(Self, PipeWriter)> {
         let (reader, writer) = io::pipe()?;
         let pipe = ChildStdout::from_std(OwnedFd::from(reader).into())?;
-        Ok((Self { pipe: Some(pipe), file, chunk: vec![0; CHUNK] }, writer))
+        Ok((Self { pipe: Some(pipe), log, chunk: vec![0; CHUNK] }, writer))
     }
 
     /// Moves one chunk; `false` at the end of the stream. Waits for ever once it has ended.
@@ -79,7 +80,7 @@ impl Stream {
         if n == 0 {
             self.pipe = None;
         }
-        self.keep(n);
+        self.log.write(&self.chunk[..n]);
         n > 0
     }
 
@@ -90,19 +91,33 @@ impl Stream {
             match rustix::io::read(pipe.as_fd(), &mut self.chunk[..]) {
                 Err(Errno::INTR) => {}
                 Ok(0) | Err(_) => return,
-                Ok(n) => self.keep(n),
+                Ok(n) => self.log.write(&self.chunk[..n]),
             }
         }
     }
 
-    /// A full disk costs output, never the command: what cannot be written is dropped.
-    fn keep(&mut self, n: usize) {
-        let _ = self.file.write_all(&self.chunk[..n]);
+    /// The command has ended, and so has its log.
+    pub fn finish(&mut self) -> io::Result<()> {
+        self.log.finish()
+    }
+}
+
+/// What tells a shim that whoever started it is gone.
+pub(super) struct Tether(Option<pipe::Receiver>);
+
+impl Tether {
+    /// By the standard input, if the command is tethered.
+    pub fn of(spec: &Spec) -> io::Result<Self> {
+        let stdin = || pipe::Receiver::from_owned_fd(io::stdin().as_fd().try_clone_to_owned()?);
+        spec.tethered.then(stdin).transpose().map(Self)
     }
 
-    /// Makes the file durable: the record of the end must not outlive what it speaks of.
-    pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+    /// Returns once, when it is gone.
+    async fn parted(&mut self) {
+        let Some(pipe) = &mut self.0 else { return std::future::pending().await };
+        let mut byte = [0];
+        while pipe.read(&mut byte).await.is_ok_and(|n| n > 0) {}
+        self.0 = None;
     }
 }
 
@@ -112,6 +127,8 @@ struct Deadlines {
     stall: Option<Duration>,
     heard_at: Duration,
     grace: Duration,
+    /// The grace of one that is interrupted.
+    interrupt_grace: Duration,
     ending: Option<Ending>,
 }
 
@@ -130,7 +147,9 @@ enum Act {
 
 impl Deadlines {
     fn new(spec: &Spec, now: Duration) -> Self {
-        Self { timeout_at: now.checked_add(spec.timeout), stall: spec.stall_timeout, heard_at: now, grace: spec.grace, ending: None }
+        let interrupt_grace = if spec.tethered { spec.grace.min(TETHERED_GRACE) } else { spec.grace };
+        let timeout_at = now.checked_add(spec.timeout);
+        Self { timeout_at, stall: spec.stall_timeout, heard_at: now, grace: spec.grace, interrupt_grace, ending: None }
     }
 
     fn stall_at(&self) -> Option<Duration> {
@@ -142,7 +161,8 @@ impl Deadlines {
         if self.ending.is_some() {
             return None;
         }
-        self.ending = Some(Ending { reason, kill_at: now.checked_add(self.grace) });
+        let grace = if reason == Ended::Interrupted { self.interrupt_grace } else { self.grace };
+        self.ending = Some(Ending { reason, kill_at: now.checked_add(grace) });
         Some(Act::Terminate)
     }
 
@@ -176,7 +196,7 @@ impl Deadlines {
 
 /// Follows the command, which leads a process group, until it has ended by itself or been ended.
 /// Processes that it leaves behind are not waited for.
-pub(super) async fn follow(child: Pid, spec: &Spec, streams: &mut [Stream; 2], signals: &mut Signals) -> Ended {
+pub(super) async fn follow(child: Pid, spec: &Spec, streams: &mut [Stream; 2], signals: &mut Signals, tether: &mut Tether) -> Ended {
     let [out, err] = streams;
     let mut deadlines = Deadlines::new(spec, boottime());
     loop {
@@ -189,6 +209,7 @@ pub(super) async fn follow(child: Pid, spec: &Spec, streams: &mut [Stream; 2], s
                 biased;
                 _ = signals.child.recv() => {}
                 _ = signals.terminate.recv() => act = deadlines.end(Ended::Interrupted, boottime()),
+                () = tether.parted() => act = deadlines.end(Ended::Interrupted, boottime()),
                 () = sleep(deadlines.nap(boottime())) => {}
                 true = out.pump() => deadlines.heard_at = boottime(),
                 true = err.pump() => deadlines.heard_at = boottime(),
@@ -275,6 +296,8 @@ mod tests {
             timeout,
             stall_timeout,
             grace: seconds(5),
+            logs: Default::default(),
+            tethered: false,
         };
         Deadlines::new(&spec, now)
     }
@@ -289,6 +312,17 @@ mod tests {
         assert_eq!(it.due(seconds(115)), Some(Act::Kill));
         assert_eq!(it.due(seconds(9999)), None);
         assert_eq!(it.ending.unwrap().reason, Ended::TimedOut);
+    }
+
+    #[test]
+    fn a_tethered_command_has_little_time_when_it_is_interrupted_and_all_of_it_at_a_timeout() {
+        let tethered = |grace| Deadlines { interrupt_grace: TETHERED_GRACE.min(grace), grace, ..deadlines(seconds(10), None, seconds(0)) };
+        let mut it = tethered(seconds(60));
+        it.end(Ended::Interrupted, seconds(1));
+        assert_eq!(it.due(seconds(4)), Some(Act::Kill));
+        let mut it = tethered(seconds(60));
+        it.end(Ended::TimedOut, seconds(1));
+        assert_eq!((it.due(seconds(60)), it.due(seconds(61))), (None, Some(Act::Kill)));
     }
 
     #[test]

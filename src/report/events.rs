@@ -1,10 +1,12 @@
-//! The event file: JSON lines, the first one with the version, then one a fact.
+//! The event file: JSON lines, the first one with the version, then one a fact; and its schema.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use rustix::fs::OFlags;
+use serde_json::{Map, Value, json};
 
 use super::Reporter;
 use crate::base::Millis;
@@ -46,8 +48,7 @@ impl Events {
     }
 
     fn version(&mut self) {
-        let line = json!({ "type": "version", "format_version": FORMAT_VERSION, "drover": env!("CARGO_PKG_VERSION") });
-        self.write(&line.to_string());
+        self.write(&version().to_string());
     }
 
     fn write(&mut self, line: &str) {
@@ -67,18 +68,29 @@ impl Events {
     }
 }
 
-fn open(path: &Path) -> io::Result<(std::fs::File, bool)> {
-    let mut file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
+/// The file, and whether its last line is torn. A pipe that nobody reads is an error, and not a wait for a reader.
+fn open(path: &Path) -> io::Result<(File, bool)> {
+    let flags = OFlags::NONBLOCK.bits() as i32;
+    let out = OpenOptions::new().create(true).append(true).custom_flags(flags).open(path)?;
+    let meta = out.metadata()?;
+    // Only the opening was not to wait.
+    rustix::fs::fcntl_setfl(&out, rustix::fs::fcntl_getfl(&out)? - OFlags::NONBLOCK)?;
     let mut last = [b'\n'];
-    if file.metadata()?.len() > 0 {
+    if meta.is_file() && meta.len() > 0 {
+        let mut file = File::open(path)?;
         file.seek(SeekFrom::End(-1))?;
         file.read_exact(&mut last)?;
     }
-    Ok((file, last != [b'\n']))
+    Ok((out, last != [b'\n']))
 }
 
-/// `seq` and `at` stand beside the fact's own fields.
-fn line(seq: u64, at: Millis, fact: &Fact) -> serde_json::Result<Value> {
+/// The first line of a file of events.
+pub fn version() -> Value {
+    json!({ "type": "version", "format_version": FORMAT_VERSION, "drover": env!("CARGO_PKG_VERSION") })
+}
+
+/// One fact as a line: `seq` and `at` stand beside its own fields.
+pub fn line(seq: u64, at: Millis, fact: &Fact) -> serde_json::Result<Value> {
     let mut value = serde_json::to_value(fact)?;
     if let Value::Object(fields) = &mut value {
         fields.insert("type".into(), "fact".into());
@@ -86,6 +98,55 @@ fn line(seq: u64, at: Millis, fact: &Fact) -> serde_json::Result<Value> {
         fields.insert("at".into(), at.0.into());
     }
     Ok(value)
+}
+
+/// The schema of a line, whichever it is.
+pub fn schema() -> Value {
+    let mut schema = super::json::schema::<Fact>();
+    let version = json!({
+        "description": "The first line, and the first one of whoever wrote on in the same file.",
+        "type": "object",
+        "properties": { "type": { "const": "version" }, "format_version": { "type": "string" }, "drover": { "type": "string" } },
+        "required": ["type", "format_version", "drover"],
+    });
+    schema["title"] = "Drover: a line of the events".into();
+    schema["description"] = "What was decided, in order. Times are milliseconds since 1970-01-01 UTC, and durations milliseconds.".into();
+    if let Some(Value::Array(facts)) = schema.get_mut("oneOf") {
+        facts.iter_mut().for_each(stamped);
+        facts.insert(0, version);
+    }
+    close(&mut schema);
+    schema
+}
+
+/// Adds what [`line`] puts beside a fact's own fields.
+fn stamped(fact: &mut Value) {
+    let number = json!({ "type": "integer", "minimum": 0 });
+    for (name, kind) in [("type", json!({ "const": "fact" })), ("seq", number.clone()), ("at", number)] {
+        fact["properties"][name] = kind;
+        if let Some(required) = fact["required"].as_array_mut() {
+            required.push(name.into());
+        }
+    }
+}
+
+/// Closes every object that names its fields.
+fn close(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if fields.contains_key("properties") && !is_properties(fields) {
+                fields.insert("additionalProperties".into(), false.into());
+            }
+            fields.values_mut().for_each(close);
+        }
+        Value::Array(items) => items.iter_mut().for_each(close),
+        _ => {}
+    }
+}
+
+/// Whether these are fields that have `properties` among them, and no schema.
+fn is_properties(fields: &Map<String, Value>) -> bool {
+    !fields["properties"].is_object() || fields.get("type").is_some_and(Value::is_object)
 }
 
 impl Reporter for Events {

@@ -44,14 +44,14 @@ fn policy(record: Record) -> Result<Arc<Policy>, StoreError> {
 
 fn selection(record: Record) -> Result<Selection, StoreError> {
     match record.fact {
-        Fact::RunBegan { selection, .. } => Ok(selection),
+        Fact::RunBegan { selection, .. } | Fact::Selected { selection } => Ok(selection),
         _ => Err(StoreError::record(format!("fact {}", record.seq), "the header says it holds the run's selection, and it does not")),
     }
 }
 
 fn spec(id: &TaskId, record: Record) -> Result<Arc<Spec>, StoreError> {
     match record.fact {
-        Fact::Defined { spec, .. } | Fact::Recalled(Recalled { spec, .. }) if spec.id == *id => Ok(spec),
+        Fact::Defined { spec, .. } | Fact::Moved { spec, .. } | Fact::Recalled(Recalled { spec, .. }) if spec.id == *id => Ok(spec),
         _ => Err(StoreError::record(format!("fact {}", record.seq), format!("task {id} says it holds its definition, and it does not"))),
     }
 }

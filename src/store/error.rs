@@ -21,16 +21,16 @@ pub enum StoreError {
 
     /// The file cannot be read. It was not changed.
     #[error(
-        "the store {path} cannot be read: {why}\nthe file is kept as it is; move it out of the way (do not delete it) \
-         and run `drover apply`, which begins a new record and finds what has landed in the commits of the target",
+        "the store {path} cannot be read: {why}\nthe file is left as it is; `drover state rebuild` keeps it under another name, begins a new record, \
+         and finds what has landed in the commits of the target",
         path = .path.display()
     )]
     Damaged { path: PathBuf, why: String },
 
     /// One record does not decode, or what it points at is not there.
     #[error(
-        "{record} in the store cannot be read: {why}\nthe store is kept as it is; move it out of the way (do not delete it) \
-         and run `drover apply`, which begins a new record and finds what has landed in the commits of the target"
+        "{record} in the store cannot be read: {why}\nthe store is left as it is; `drover state rebuild` keeps it under another name, begins a new record, \
+         and finds what has landed in the commits of the target"
     )]
     Record { record: String, why: String },
 

@@ -1,10 +1,10 @@
 //! The contract of a store without a disk: for tests and simulations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::assemble::assemble;
-use super::{Batch, Record, Store, StoreError};
+use super::{Batch, Bookmark, Follower, Record, Store, StoreError};
 use crate::base::TaskId;
 use crate::core::{Header, State, Task};
 
@@ -13,6 +13,8 @@ use crate::core::{Header, State, Task};
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     targets: Arc<Mutex<BTreeMap<String, Contents>>>,
+    /// By target and reader.
+    bookmarks: Arc<Mutex<BTreeMap<(String, String), Bookmark>>>,
 }
 
 #[derive(Debug, Default)]
@@ -26,6 +28,10 @@ struct Contents {
 impl MemoryStore {
     pub fn new() -> Self {
         Self::default()
+    }
+
+    fn bookmarks(&self) -> MutexGuard<'_, BTreeMap<(String, String), Bookmark>> {
+        self.bookmarks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn locked(&self) -> MutexGuard<'_, BTreeMap<String, Contents>> {
@@ -76,5 +82,28 @@ impl Store for MemoryStore {
         let journal = targets.get(target).map(|c| c.journal.as_slice()).unwrap_or_default();
         let skip = usize::try_from(after).unwrap_or(usize::MAX);
         Ok(journal.iter().skip(skip).take(limit).cloned().collect())
+    }
+    fn follower(&self) -> Box<dyn Follower> {
+        Box::new(self.clone())
+    }
+}
+
+impl Follower for MemoryStore {
+    fn history(&self, target: &str, after: u64, limit: usize) -> Result<Vec<Record>, StoreError> {
+        Store::history(self, target, after, limit)
+    }
+
+    fn bookmark(&self, target: &str, reader: &str) -> Result<Option<Bookmark>, StoreError> {
+        Ok(self.bookmarks().get(&(target.to_owned(), reader.to_owned())).cloned())
+    }
+
+    fn keep(&self, target: &str, reader: &str, bookmark: &Bookmark) -> Result<(), StoreError> {
+        self.bookmarks().insert((target.to_owned(), reader.to_owned()), bookmark.clone());
+        Ok(())
+    }
+
+    fn keep_only(&self, target: &str, readers: &BTreeSet<String>) -> Result<(), StoreError> {
+        self.bookmarks().retain(|(of, reader), _| of != target || readers.contains(reader));
+        Ok(())
     }
 }

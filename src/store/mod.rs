@@ -18,6 +18,10 @@ pub mod lock;
 pub mod memory;
 pub mod redb;
 
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
 use crate::base::{Millis, TaskId};
 use crate::core::{Fact, Header, State, Task};
 
@@ -72,6 +76,33 @@ pub trait Store: Send {
     /// At most `limit` records after the number `after`, the oldest first. Numbers start at 1
     /// and have no gaps.
     fn history(&self, target: &str, after: u64, limit: usize) -> Result<Vec<Record>, StoreError>;
+
+    /// For readers of the journal beside the one that writes it.
+    fn follower(&self) -> Box<dyn Follower>;
+}
+
+/// How far a reader of the journal has come, and what it is to know when it goes on there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bookmark {
+    /// The last record that it is through with.
+    pub seq: u64,
+    #[serde(default)]
+    pub note: serde_json::Value,
+}
+
+/// Reads the journal beside the one that writes it, in the same process, and keeps bookmarks by the
+/// names of readers. As long as it is there, the store stays open.
+pub trait Follower: Send {
+    /// As [`Store::history`].
+    fn history(&self, target: &str, after: u64, limit: usize) -> Result<Vec<Record>, StoreError>;
+
+    fn bookmark(&self, target: &str, reader: &str) -> Result<Option<Bookmark>, StoreError>;
+
+    /// Durable when it returns.
+    fn keep(&self, target: &str, reader: &str, bookmark: &Bookmark) -> Result<(), StoreError>;
+
+    /// Drops the bookmarks of all other readers of the target. Writes nothing where there are none.
+    fn keep_only(&self, target: &str, readers: &BTreeSet<String>) -> Result<(), StoreError>;
 }
 
 /// The batch that brings a store up to `state`, which `facts` have just been applied to.

@@ -1,28 +1,27 @@
 //! Tests of the room `agent` from outside.
 
 mod calls;
+mod forms;
 mod prompts;
 pub mod real;
 mod verdicts;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use drover::agent::Context;
 use drover::base::{Digest, EpicId, TaskId};
-use drover::model::{Action, AgentKind, AgentSpec, CommandLine, Retry, Spec, StepSpec};
-use drover::model::{OnChange, OnDependency, Source, Workspace};
+use drover::model::{Action, AgentKind, AgentSpec, CommandLine, Prompts, Spec, StepSpec};
 
 fn id(text: &str) -> TaskId {
     TaskId::parse(text).unwrap()
 }
 
 fn claude() -> AgentSpec {
-    AgentSpec { name: "claude".into(), kind: AgentKind::ClaudeCode, model: None, args: Vec::new(), command: None }
+    AgentSpec::new("claude", AgentKind::ClaudeCode)
 }
 
 fn command(command: Option<CommandLine>) -> AgentSpec {
-    AgentSpec { name: "gen".into(), kind: AgentKind::Command, model: None, args: Vec::new(), command }
+    AgentSpec { command, ..AgentSpec::new("gen", AgentKind::Command) }
 }
 
 fn argv(words: &[&str]) -> CommandLine {
@@ -37,27 +36,15 @@ fn step(id_: &str, title: &str, action: Action) -> StepSpec {
 /// A task of one step with this prompt.
 fn task(text: &str, agent: AgentSpec) -> Spec {
     Spec {
-        id: id("auth-api"),
         title: "Login endpoint".into(),
         epic: Some(EpicId::parse("auth").unwrap()),
         digest: Digest::v1(b"x"),
-        depends_on: Vec::new(),
-        priority: 0,
-        labels: Vec::new(),
-        groups: Vec::new(),
         steps: vec![step("auth-api", "Login endpoint", Action::Prompt { text: text.into(), agent })],
-        verify: Vec::new(),
-        retry: Retry::default(),
-        on_change: OnChange::Rerun,
-        on_dependency: OnDependency::Keep,
-        allow_empty: false,
-        protect: Vec::new(),
-        workspace: Workspace::Worktree,
-        env: BTreeMap::new(),
-        env_pass: Vec::new(),
-        source: Source::default(),
+        ..Spec::new(id("auth-api"))
     }
 }
+
+static PROMPTS: Prompts = Prompts { task: None, resume: None };
 
 /// The first attempt at a step, with nothing before it.
 fn context(task: &Spec, n: usize) -> Context<'_> {
@@ -65,11 +52,21 @@ fn context(task: &Spec, n: usize) -> Context<'_> {
         task,
         step: &task.steps[n],
         guidelines: "",
+        prompts: &PROMPTS,
         attempt: 1,
         worktree: "/wt/auth-api",
+        resumes: false,
+        port: Some(20_010),
+        budget: Default::default(),
         session: None,
+        renewed: &[],
+        done_in: None,
         previous: None,
-        landed: Vec::new(),
+        left: None,
+        log: None,
+        conflict: None,
+        landed: &[],
+        hints: &[],
         restored: false,
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::fixture::repo;
 
-fn page(path: &str) -> String {
+pub fn page(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
@@ -25,19 +25,19 @@ fn pages() -> Vec<PathBuf> {
 }
 
 /// What stands between backticks, outside code blocks.
-fn quoted(text: &str) -> Vec<String> {
+pub fn quoted(text: &str) -> Vec<String> {
     let prose: String = text.split("\n```").step_by(2).collect();
     prose.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
 /// The part of a page under a heading, up to the next one.
-fn section<'a>(page: &'a str, heading: &str) -> &'a str {
+pub fn section<'a>(page: &'a str, heading: &str) -> &'a str {
     let rest = page.split_once(&format!("\n{heading}\n")).unwrap_or_else(|| panic!("there is no `{heading}`")).1;
     rest.find("\n#").map_or(rest, |end| &rest[..end])
 }
 
 /// The names in the first column of every table in a text.
-fn first_column(text: &str) -> BTreeSet<String> {
+pub fn first_column(text: &str) -> BTreeSet<String> {
     let rows = text.lines().filter_map(|l| l.strip_prefix("| ")?.split(" | ").next());
     rows.flat_map(quoted).collect()
 }
@@ -94,24 +94,44 @@ fn the_format_page_lists_exactly_the_keys_of_each_table() {
     let listed = |heading: &str| first_column(section(&text, heading));
     for (heading, table) in [
         ("### [project]", "project"),
+        ("### [prompts]", "prompts"),
         ("### [run]", "run"),
         ("### [merge]", "merge"),
         ("### [worktree]", "worktree"),
+        ("### [logs]", "logs"),
+        ("### [telemetry]", "telemetry"),
+        ("### [[webhooks]]", "webhooks"),
+        ("### [[on_event]]", "on_event"),
         ("### [agents.NAME]", "agents"),
         ("### [groups.NAME]", "groups"),
     ] {
         assert_eq!(listed(heading), keys(&drover, table), "{heading}");
     }
-    for (heading, table) in [("### [epic]", "epic"), ("### [[task.subtask]]", "task.subtask")] {
+    for (heading, table) in [("### [epic]", "epic"), ("### [[moved]]", "moved"), ("### [[task.subtask]]", "task.subtask")] {
         assert_eq!(listed(heading), keys(&task, table), "{heading}");
     }
-    let retry = keys(&drover, "defaults.retry");
+    let nested = &keys(&drover, "defaults.retry") | &keys(&drover, "defaults.budget");
     let sandbox = set(["sandbox"]);
     let inherited: BTreeSet<String> = keys(&drover, "defaults").difference(&sandbox).cloned().collect();
-    assert_eq!(listed("### [defaults]"), &inherited | &retry);
+    assert_eq!(listed("### [defaults]"), &inherited | &nested);
     assert_eq!(keys(&drover, "defaults"), keys(&task, "epic.defaults"));
     assert_eq!(&listed("### [[task]]") | &inherited, keys(&task, "task"));
-    let tables = set(["project", "run", "merge", "worktree", "defaults", "agents", "groups"]);
+    let tables = set([
+        "project",
+        "prompts",
+        "run",
+        "merge",
+        "worktree",
+        "logs",
+        "telemetry",
+        "webhooks",
+        "on_event",
+        "defaults",
+        "agents",
+        "groups",
+        "templates",
+        "profiles",
+    ]);
     assert_eq!(&listed("## drover.toml") | &tables, keys(&drover, ""));
     let commands = section(&text, "## Files");
     for key in keys(&drover, "merge.verify") {
@@ -124,13 +144,13 @@ fn keys_of(cell: &str) -> Vec<String> {
     cell.split(';').filter(|item| !item.trim().starts_with("the ")).flat_map(quoted).collect()
 }
 
-/// The words that `keys.rs` reserves for later versions.
+/// The words that the format reserves for later versions.
 fn reserved() -> BTreeSet<String> {
-    let source = page("src/files/keys.rs");
+    let source = page("src/files/keys.rs") + &page("src/files/task_keys.rs");
     let lists = ["later: &[", ".later(&[", "LATER_AGENTS: &[&str] = &[", "LATER_INHERITED: &[&str] = &["];
     let texts = lists.iter().flat_map(|start| source.split(start).skip(1)).map(|rest| rest.split(']').next().unwrap());
     let words: BTreeSet<String> = texts.flat_map(|list| list.split('"').skip(1).step_by(2)).map(str::to_owned).collect();
-    assert!(words.len() > 20, "{words:?}");
+    assert!(words.len() > 4, "{words:?}");
     words
 }
 
@@ -166,6 +186,13 @@ fn the_format_page_lists_exactly_what_is_refused_for_now() {
 }
 
 #[test]
+fn the_page_of_events_lists_exactly_those_that_are_told_unless_others_are_asked_for() {
+    let text = page("docs/events.md");
+    let news = &schema::drover()["properties"]["webhooks"]["items"]["properties"]["events"]["default"];
+    assert_eq!(first_column(section(&text, "### Which events")), set(news.as_array().unwrap().iter().map(|v| v.as_str().unwrap())));
+}
+
+#[test]
 fn the_agents_page_lists_exactly_what_is_inherited_by_default() {
     let text = page("docs/agents.md");
     let block = section(&text, "## Environment").split("```").nth(1).unwrap();
@@ -197,6 +224,12 @@ fn the_command_line_page_names_exactly_the_verbs_options_and_exit_codes_that_the
     for verb in verbs.iter().filter(|v| **v != "help") {
         let about = it.drover(&[verb, "--help"]).expect(0).out;
         known.extend(options(&about));
+        let below = about.split_once("Commands:\n").map_or("", |(_, rest)| rest);
+        for sub in below.lines().take_while(|l| !l.is_empty()).filter_map(|l| l.strip_prefix("  ")?.split(' ').next()) {
+            if !matches!(sub, "" | "help") {
+                known.extend(options(&it.drover(&[verb, sub, "--help"]).expect(0).out));
+            }
+        }
     }
     let documented =
         first_column(section(&text, "## Commands")).iter().map(|c| c.split(' ').next().unwrap().to_owned()).collect::<BTreeSet<_>>();
@@ -253,21 +286,28 @@ fn is_test(path: &str, files: &[PathBuf]) -> bool {
 }
 
 #[test]
-fn every_test_that_the_reliability_page_names_is_there() {
-    let text = page("docs/reliability.md");
+fn every_test_that_a_page_names_is_there() {
     let mut files = Vec::new();
     sources(Path::new("tests/it"), &mut files);
+    for (file, least) in [("docs/reliability.md", 20), ("docs/cases.md", 4)] {
+        let seen = named_tests(&page(file), &files);
+        assert!(seen >= least, "{file}: only {seen} tests");
+    }
+}
+
+/// How many tests a page names, each of which must be there.
+fn named_tests(text: &str, files: &[PathBuf]) -> usize {
     let mut seen = 0;
-    for name in quoted(&text) {
+    for name in quoted(text) {
         if let Some((file, test)) = name.strip_prefix("src/").and_then(|n| n.split_once(": ")) {
             assert!(page(&format!("src/{file}")).contains(&format!("fn {test}(")), "{name}");
             seen += 1;
         } else if name.contains("::") {
-            assert!(is_test(&name, &files), "{name}");
+            assert!(is_test(&name, files), "{name}");
             seen += 1;
         }
     }
-    assert!(seen > 20, "only {seen} tests");
+    seen
 }
 
 #[test]
@@ -284,6 +324,9 @@ fn with_format_json_every_verb_prints_one_document_with_a_version() {
         vec!["resume"],
         vec!["apply"],
         vec!["status"],
+        vec!["report"],
+        vec!["state", "show"],
+        vec!["state", "rebuild", "--allow-loss"],
         vec!["demo", &demo],
     ] {
         let document = it.drover(&[&["--format", "json"], args.as_slice()].concat()).expect(0).json();
@@ -331,4 +374,33 @@ fn the_readmes_example_is_a_project_that_plans() {
     for id in ["auth-schema", "auth-api"] {
         assert!(plan.contains(id), "{plan}");
     }
+}
+
+/// The names in a value, lists as if they were their first item.
+fn names_in(value: &Value, before: &str, into: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let name = format!("{before}{name}");
+                names_in(value, &format!("{name}."), into);
+                into.insert(name);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| names_in(item, before, into)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_page_of_prompts_lists_exactly_the_variables_and_blocks_that_there_are() {
+    let text = page("docs/prompts.md");
+    let mut names = BTreeSet::new();
+    names_in(&serde_json::to_value(drover::prompt::sample()).unwrap(), "", &mut names);
+    // Tables stand for what is in them.
+    let tables = set(["task", "step"]);
+    assert_eq!(first_column(section(&text, "## Variables")), &names - &tables);
+    let template = drover::prompt::Kind::Task.built_in();
+    let blocks = template.split("{% block ").skip(1).map(|rest| rest.split(' ').next().unwrap());
+    let listed = text.split_once("are the blocks ").unwrap().1.split_once(". `drover/resume`").unwrap().0;
+    assert_eq!(quoted(listed), blocks.collect::<Vec<_>>());
 }

@@ -151,7 +151,7 @@ fn work_under_way_is_found_again_though_the_project_was_renamed() {
     it.drover(&["apply"]).expect(0);
     assert_eq!(ran(&it), "a\n");
     assert_eq!(it.landed(), ["a"]);
-    assert_eq!(it.git(&["worktree", "list"]).lines().count(), 1);
+    assert!(it.standing().is_empty());
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn an_agent_whose_records_were_deleted_does_not_run_beside_another() {
     fs::write(it.outside("gate"), "").unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!((ran(&it).as_str(), it.landed()), ("a\na\n", vec!["a".to_owned()]));
-    assert_eq!(it.git(&["worktree", "list"]).lines().count(), 1);
+    assert!(it.standing().is_empty());
 }
 
 #[test]
@@ -200,6 +200,31 @@ fn nothing_to_do_is_a_success_whatever_an_earlier_run_came_to() {
     it.git(&["checkout", "-q", "a"]);
     it.git(&["merge", "-q", "--ff-only", "refs/drover/integration/main"]);
     it.drover(&["apply"]).expect(0);
+}
+
+#[test]
+fn a_second_apply_on_unchanged_files_records_nothing_and_starts_nothing() {
+    let it = repo().file("drover.toml", &format!("{CONFIG}\n[merge]\nverify = [\"echo check >>RAN\"]\n"));
+    let log = it.outside("ran").display().to_string();
+    it.write("drover.toml", &it.read("drover.toml").replace("RAN", &log));
+    let it = it.file("drover/t.toml", &task("a", &format!("echo agent >>{log}; echo a >a"), "")).commit("tasks");
+    it.drover(&["apply"]).expect(0);
+    let everything = || {
+        let journal = drover::store::redb::read_history(&it.state_dir(), "main", 0, usize::MAX).unwrap();
+        let files =
+            it.command("find").args([".git", "-type", "f", "-not", "-name", "lock", "-not", "-name", "store.redb"]).output().unwrap();
+        let mut files: Vec<String> = String::from_utf8(files.stdout).unwrap().lines().map(str::to_owned).collect();
+        files.sort();
+        (journal, ran(&it), it.git(&["for-each-ref"]), files, it.checkout())
+    };
+    let before = everything();
+    assert_eq!(before.1, "agent\ncheck\n");
+    for _ in 0..2 {
+        it.drover(&["apply"]).expect(0);
+        let after = everything();
+        assert_eq!(after.0.len(), before.0.len(), "it wrote: {:?}", &after.0[before.0.len()..]);
+        assert_eq!(after, before);
+    }
 }
 
 #[test]
@@ -245,6 +270,36 @@ fn drovers_that_are_started_at_once_take_turns() {
         }
     }
     assert_eq!((ran(&it).lines().count(), it.landed().len()), (2, 2));
+}
+
+#[test]
+fn of_two_drovers_that_are_started_at_the_same_instant_one_works_at_a_time() {
+    let it = repo();
+    // What both would do at once if both were let in: it says when another is inside.
+    let inside = it.outside("inside");
+    let alone = format!("echo in >>{1}; mkdir {0} || echo beside >>{1}; rmdir {0}", inside.display(), it.outside("ran").display());
+    let it = it
+        .file("drover.toml", CONFIG)
+        .file("drover/t.toml", &format!("[[task]]\nid = \"job\"\ntitle = \"Job\"\nworkspace = \"checkout\"\nrun = {alone:?}\n"));
+    let it = it.commit("tasks");
+    // Half of them from a linked worktree, which shares the lock.
+    let linked = it.outside("linked");
+    it.git(&["worktree", "add", "-q", "--detach", linked.to_str().unwrap()]);
+    let rounds = number("DROVER_START_ROUNDS", 25);
+    for round in 0..rounds {
+        let mut second = it.drover_command(&["apply", "--rerun", "job"]);
+        if round % 2 == 1 {
+            second.current_dir(&linked);
+        }
+        let start = |mut c: std::process::Command| c.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let both = [start(it.drover_command(&["apply", "--rerun", "job"])), start(second)];
+        for child in both {
+            crate::fixture::ran(&child.wait_with_output().unwrap()).expect(0);
+        }
+    }
+    let ran = ran(&it);
+    assert_eq!(ran.lines().filter(|l| *l == "in").count() as u64, rounds * 2, "one of the two has not done its work");
+    assert!(!ran.contains("beside"), "two were at work at once:\n{ran}");
 }
 
 /// A run of one task that has begun, and whose line nobody has looked at yet.
@@ -378,8 +433,7 @@ fn a_mean_graph_survives_kills_edits_and_a_user_at_work() {
         );
         assert!(shims_killed || survivors(&it).is_empty(), "{:?}", survivors(&it));
         it.git(&["fsck", "--no-dangling"]);
-        let left = it.git(&["worktree", "list"]);
-        assert_eq!(left.lines().count(), 1, "{left}");
+        assert!(it.standing().is_empty());
         assert!(it.statuses().iter().all(|(_, s)| s == "completed"), "{:?}", it.statuses());
     }
 }

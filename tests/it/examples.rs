@@ -8,7 +8,7 @@ use crate::fixture::{Fixture, repo};
 use crate::scripted_api::Reply;
 
 /// A repository made of a copy of the directory, as its page tells a reader to do.
-fn copy_of(example: &Path) -> Fixture {
+pub fn copy_of(example: &Path) -> Fixture {
     fn copy(from: &Path, to: &Path) {
         fs::create_dir_all(to).unwrap();
         for entry in fs::read_dir(from).unwrap().flatten() {

@@ -3,6 +3,7 @@
 mod hostile;
 mod loading;
 mod schemas;
+mod several;
 
 use std::fs;
 use std::path::{Path, PathBuf};

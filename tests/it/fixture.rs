@@ -2,6 +2,7 @@
 //! of the caller's environment.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -43,6 +44,17 @@ pub fn repo() -> Fixture {
     fixture.git(&["config", "user.name", "Ada"]);
     fixture.git(&["config", "user.email", "ada@example.com"]);
     fixture
+}
+
+/// Puts an executable there. A child writes it: a descriptor that this process had open for writing
+/// would be inherited by whatever a test beside this one starts just then, and for as long the
+/// kernel refuses to run the file ("Text file busy").
+pub fn program(path: &Path, text: impl AsRef<[u8]>) {
+    let mut sh = Command::new("sh");
+    sh.args(["-c", "cat >\"$1\" && chmod 755 \"$1\"", "sh"]).arg(path).stdin(Stdio::piped());
+    let mut writer = sh.spawn().unwrap();
+    writer.stdin.take().unwrap().write_all(text.as_ref()).unwrap();
+    assert!(writer.wait().unwrap().success(), "{} was not written", path.display());
 }
 
 /// The start of a drover.toml for tests: quick retries, and an agent that carries out the lines
@@ -137,6 +149,11 @@ impl Fixture {
         self.drover_command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// The attempts that have a worktree.
+    pub fn standing(&self) -> Vec<String> {
+        let slots = fs::read_dir(self.state_dir().join("slots")).into_iter().flatten().flatten();
+        slots.filter_map(|slot| fs::read_to_string(slot.path().join("owner")).ok()).collect()
+    }
     /// The landed tasks of the target, oldest first: one for each landing commit.
     pub fn landed(&self) -> Vec<String> {
         let log =

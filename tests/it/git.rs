@@ -2,8 +2,11 @@
 
 mod crash;
 mod lines;
+mod own;
 mod publishing;
 mod repositories;
+mod reuse;
 mod snapshots;
+mod strategies;
 mod worktrees;
 mod world;

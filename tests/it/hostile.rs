@@ -57,6 +57,28 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
+fn an_answer_that_is_lost_is_no_success() {
+    let it = with(&task("a", "echo a >a; echo hello"));
+    let full = |args: &[&str]| {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        ran(&it.drover_command(args).stdout(OwnedFd::from(full)).output().unwrap())
+    };
+    let lost = |args: &[&str]| {
+        let ran = full(args).expect(70);
+        assert!(ran.err.contains("standard output is not whole: No space left on device"), "{args:?}: {}", ran.err);
+    };
+    lost(&["--version"]);
+    lost(&["schema", "task"]);
+    lost(&["plan", "--detailed-exitcode"]);
+    lost(&["apply"]);
+    assert_eq!(it.landed(), ["a"], "what was to be done is done");
+    for args in [&["status"][..], &["status", "--format", "json"], &["events"], &["logs", "a"], &["diff", "a"], &["validate"], &["apply"]] {
+        lost(args);
+    }
+    assert_eq!(full(&["plan", "nosuch", "--format", "json"]).code, Some(4), "a failure stays what it is");
+}
+
+#[test]
 fn a_drover_toml_that_is_no_file_is_named_and_never_waited_for() {
     let it = repo().commit("empty");
     fifo(&it.path("drover.toml"));
@@ -92,7 +114,7 @@ fn files_that_git_will_not_take_fail_the_attempt_and_stay() {
 
 #[test]
 fn an_agent_cannot_lose_or_forge_what_landed_by_moving_the_line() {
-    let moved = "echo forged >forged; git add forged; git commit -qm forged; git update-ref refs/drover/integration/main HEAD; echo m >m";
+    let moved = "echo forged >forged; git add forged; git commit -qm forged; git update-ref refs/drover/integration/main HEAD; git reset -q --hard HEAD~1; echo m >m";
     let tasks = [
         task("a", "echo a >a"),
         task("gone", "git update-ref -d refs/drover/integration/main; echo g >g") + "depends_on = [\"a\"]\n",
@@ -168,6 +190,38 @@ fn odd_names_modes_and_links_land_as_they_are() {
     assert!(fs::symlink_metadata(it.path("out")).unwrap().is_symlink());
 }
 
+#[test]
+fn titles_that_look_like_options_or_records_are_text_and_escapes_in_them_are_refused() {
+    let titles = ["-rf", "--upload-pack=touch pwned", "a\\u202eb", "Drover-Task: zz@1:00", "#no comment"];
+    let tasks =
+        titles.iter().enumerate().map(|(n, title)| task(&format!("t{n}"), &format!("echo {n} >f{n}")).replace(&format!("T t{n}"), title));
+    let it = with(&tasks.collect::<String>());
+    for args in [&["plan"][..], &["apply", "--color", "never"], &["status"], &["status", "--tree"], &["explain", "t2"]] {
+        let ran = it.drover(args).expect(0);
+        assert!(!(ran.out.clone() + &ran.err).contains(['\x1b', '\u{202e}']), "{args:?}: {:?}", ran.out);
+    }
+    let mut landed = it.landed();
+    landed.sort();
+    assert_eq!(landed, ["t0", "t1", "t2", "t3", "t4"]);
+    let log = it.git(&["log", "--format=%B", "main"]);
+    assert!(!log.contains("\x1b") && !it.path("pwned").exists(), "{log:?}");
+    assert!(it.drover(&["apply"]).expect(0).out.contains("Nothing to do"));
+    it.write("drover/more.toml", &task("esc", "true").replace("T esc", "a\\u001b[2Jb"));
+    let refused = it.drover(&["apply"]).expect(78);
+    assert!(refused.err.contains("control characters") && !refused.err.contains('\x1b'), "{:?}", refused.err);
+}
+
+#[test]
+fn ids_that_climb_out_are_refused_and_nothing_is_made_of_them() {
+    for id in ["../x", "a/b", "..", "-x", "x.lock", "a b", "a\\u0000b", "A", "x\\n"] {
+        let it =
+            repo().file("drover.toml", CONFIG).file("drover/t.toml", &format!("[[task]]\nid = \"{id}\"\ntitle = \"T\"\nrun = \"true\"\n"));
+        let it = it.commit("tasks");
+        it.drover(&["apply"]).expect(78);
+        assert!(!it.state_dir().join("attempts").exists() && it.git(&["for-each-ref", "refs/drover/"]).is_empty(), "{id}");
+    }
+}
+
 /// A file system of its own, taken away at the end.
 struct Small<'a>(&'a Path);
 
@@ -182,10 +236,11 @@ impl<'a> Small<'a> {
         }
         Some(Self(at))
     }
-    /// Takes all the room that is left.
-    fn fill(&self) {
+    /// Takes all the room that is left, but for so many bytes.
+    fn fill(&self, but: u64) {
         let mut file = File::create(self.0.join("fill")).unwrap();
         assert!(std::io::copy(&mut std::io::repeat(0), &mut file).is_err());
+        file.set_len(file.metadata().unwrap().len() - but).unwrap();
     }
     fn free(&self) {
         fs::remove_file(self.0.join("fill")).unwrap();
@@ -204,7 +259,7 @@ fn a_full_disk_is_named_before_anything_starts() {
     let state = it.state_dir();
     let Some(disk) = Small::mount(&state, "70m") else { return };
     it.drover(&["sync"]).expect(0);
-    disk.fill();
+    disk.fill(0);
     for verb in ["apply", "run"] {
         let ran = it.drover(&[verb]).expect(78);
         assert!(ran.err.contains("MiB free") && !ran.err.contains("[worktree] dir"), "{}", ran.err);
@@ -216,23 +271,33 @@ fn a_full_disk_is_named_before_anything_starts() {
 
 #[test]
 fn a_disk_that_fills_up_under_a_run_is_waited_for_and_said() {
-    let it = repo();
-    let (state, gate) = (it.state_dir(), it.outside("gate"));
-    let line = format!("echo a >a; while [ ! -e {} ]; do sleep 0.02; done", gate.display());
-    let it = it.file("drover.toml", CONFIG).file("drover/t.toml", &task("a", &line)).commit("tasks");
-    let Some(disk) = Small::mount(&state, "70m") else { return };
-    let said = it.outside("said");
-    let stderr = File::create(&said).unwrap();
-    let mut child =
-        it.drover_command(&["apply"]).stdout(Stdio::null()).stderr(stderr.as_fd().try_clone_to_owned().unwrap()).spawn().unwrap();
-    until("an agent", || {
-        fs::read_dir(state.join("attempts")).is_ok_and(|d| d.flatten().any(|a| a.path().join("agent-0/started").exists()))
-    });
-    disk.fill();
-    fs::write(&gate, "").unwrap();
-    until("a word about it", || fs::read_to_string(&said).unwrap().contains("is full"));
-    disk.free();
-    child.wait().unwrap();
-    it.drover(&["apply"]).expect(0);
-    assert_eq!(it.landed(), ["a"]);
+    // So little is left that it is full at once, or at one of the next writes.
+    for left in [0, 4 << 10, 64 << 10, 1 << 20] {
+        let it = repo();
+        let (state, gate, log) = (it.state_dir(), it.outside("gate"), it.outside("ran"));
+        let line = format!("echo ran >>{}; echo a >a; while [ ! -e {} ]; do sleep 0.02; done", log.display(), gate.display());
+        let it = it.file("drover.toml", CONFIG).file("drover/t.toml", &task("a", &line)).commit("tasks");
+        let Some(disk) = Small::mount(&state, "70m") else { return };
+        let said = it.outside("said");
+        let stderr = File::create(&said).unwrap();
+        let mut child =
+            it.drover_command(&["apply"]).stdout(Stdio::null()).stderr(stderr.as_fd().try_clone_to_owned().unwrap()).spawn().unwrap();
+        until("an agent", || log.exists());
+        disk.fill(left);
+        fs::write(&gate, "").unwrap();
+        // With room for all that was still to be written it comes to its end.
+        let mut over = false;
+        until("a word about it", || {
+            over = child.try_wait().unwrap().is_some();
+            over || fs::read_to_string(&said).unwrap().contains("is full")
+        });
+        assert!(left > 0 || fs::read_to_string(&said).unwrap().contains("full"), "nothing was said");
+        disk.free();
+        child.wait().unwrap();
+        it.drover(&["apply"]).expect(0);
+        assert_eq!(it.landed(), ["a"], "with {left} bytes left");
+        // A full disk is not the task's fault: there was one attempt, and its agent ran once.
+        assert_eq!(fs::read_to_string(&log).unwrap(), "ran\n", "with {left} bytes left");
+        it.git(&["fsck", "--no-dangling"]);
+    }
 }

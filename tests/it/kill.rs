@@ -1,66 +1,29 @@
 //! The real program, killed: nothing finished is lost, nothing lands twice, no agent runs twice.
 
+mod points;
+
 use std::fs;
 use std::process::{Child, Stdio};
-use std::time::Duration;
 
 use crate::fixture::{CONFIG, Fixture, repo, until};
-
-/// Eight tasks, a chain and a fan; each agent logs that it ran, outside the repository.
-fn graph() -> Fixture {
-    let it = repo();
-    let log = it.outside("ran").display().to_string();
-    let mut tasks = String::new();
-    for n in 0..8 {
-        let needs = match n {
-            0 => String::new(),
-            1..4 => format!("\"t{}\"", n - 1),
-            _ => "\"t0\"".into(),
-        };
-        let script = format!("$ echo $DROVER_TASK >>{log}; echo {n} >f{n}; sleep 0.05; echo done >>f{n}");
-        tasks.push_str(&format!(
-            "[[task]]\nid = \"t{n}\"\ntitle = \"Task {n}\"\nprompt = {script:?}\ndepends_on = [{needs}]\nverify = [\"grep -q done f{n}\"]\n"
-        ));
-    }
-    it.file("drover.toml", &format!("{CONFIG}\n[merge]\nverify = [\"true\"]\n")).file("drover/t.toml", &tasks).commit("tasks")
-}
 
 fn start(it: &Fixture, verb: &str) -> Child {
     it.drover_command(&[verb, "-q"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// Everything that must hold once all is done, however it came there.
-#[track_caller]
-fn whole(it: &Fixture, agent_runs: Option<usize>) {
-    let mut landed = it.landed();
-    landed.sort();
-    assert_eq!(landed, (0..8).map(|n| format!("t{n}")).collect::<Vec<_>>(), "each task exactly once");
-    for n in 0..8 {
-        assert_eq!(it.read(&format!("f{n}")), format!("{n}\ndone\n"));
-    }
-    if let Some(runs) = agent_runs {
-        let ran = fs::read_to_string(it.outside("ran")).unwrap();
-        assert_eq!(ran.lines().count(), runs, "an agent ran again:\n{ran}");
-    }
-    assert_eq!(it.git(&["status", "--porcelain"]), "");
-    assert_eq!(it.git(&["worktree", "list"]).lines().count(), 1, "{}", it.git(&["worktree", "list"]));
-    it.git(&["fsck", "--no-dangling"]);
-    let locks = it.command("find").args([".git", "-name", "*.lock"]).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&locks.stdout), "", "stale locks");
-    let survivors = survivors(it);
-    assert!(survivors.is_empty(), "processes outlived their attempt: {survivors:?}");
-    assert!(it.statuses().iter().all(|(_, s)| s == "completed"), "{:?}", it.statuses());
-}
-
 /// Processes of attempts of this repository.
 pub fn survivors(it: &Fixture) -> Vec<String> {
+    of_attempts(it).into_iter().map(|pid| fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default()).collect()
+}
+
+fn of_attempts(it: &Fixture) -> Vec<i32> {
     let home = format!("HOME={}", it.home().display());
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let environ = fs::read(entry.path().join("environ")).unwrap_or_default();
         let has = |what: &[u8]| environ.split(|b| *b == 0).any(|v| v.starts_with(what));
         if has(home.as_bytes()) && has(b"DROVER_ATTEMPT=") {
-            found.push(fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default());
+            found.extend(entry.file_name().to_str().and_then(|n| n.parse::<i32>().ok()));
         }
     }
     found
@@ -68,25 +31,6 @@ pub fn survivors(it: &Fixture) -> Vec<String> {
 
 pub fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |v| v.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
-}
-
-#[test]
-fn drover_killed_at_random_instants_loses_nothing_and_runs_no_agent_twice() {
-    let mut rng = fastrand::Rng::with_seed(number("DROVER_KILL_SEED", 1));
-    let mut kills = 0;
-    for _ in 0..number("DROVER_KILL_ROUNDS", 4) {
-        let it = graph();
-        for _ in 0..8 {
-            let mut child = start(&it, "apply");
-            std::thread::sleep(Duration::from_millis(rng.u64(0..250)));
-            kills += u32::from(child.try_wait().unwrap().is_none());
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
-        it.drover(&["apply"]).expect(0);
-        whole(&it, Some(8));
-    }
-    assert!(kills > 5, "only {kills} of the kills hit a living Drover");
 }
 
 #[test]
@@ -138,6 +82,56 @@ fn with_the_shims_killed_too_the_work_so_far_is_kept_and_taken_up() {
     assert_eq!(fs::read_to_string(&ran).unwrap(), "ran\nran\nhalf\n");
     assert_eq!(it.landed(), ["t"]);
     assert!(survivors(&it).is_empty(), "{:?}", survivors(&it));
+}
+
+/// The records of the shims that were started, as they stand.
+fn promises(it: &Fixture) -> Vec<std::path::PathBuf> {
+    let found = it.command("find").args([it.state_dir().as_os_str()]).args(["-name", "started"]).output().unwrap();
+    String::from_utf8(found.stdout).unwrap().lines().map(Into::into).collect()
+}
+
+#[test]
+fn after_a_reboot_nobody_who_got_the_pid_of_a_shim_is_signalled_and_the_work_is_taken_up() {
+    let it = repo();
+    let (ran, gate) = (it.outside("ran"), it.outside("gate"));
+    let script =
+        format!("$ echo ran >>{0}; echo half >half; while [ ! -e {1} ]; do sleep 0.02; done; echo x >x", ran.display(), gate.display());
+    let it = it
+        .file("drover.toml", CONFIG)
+        .file("drover/t.toml", &format!("[[task]]\nid = \"t\"\ntitle = \"T\"\nprompt = {script:?}\n"))
+        .commit("tasks");
+    let mut child = start(&it, "apply");
+    until("the agent has written", || worktree_has(&it, "half"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    until("nothing is left of the attempt", || {
+        let left = [shims(&it), of_attempts(&it)].concat();
+        for pid in &left {
+            let _ = rustix::process::kill_process(rustix::process::Pid::from_raw(*pid).unwrap(), rustix::process::Signal::KILL);
+        }
+        left.is_empty()
+    });
+    // As after a reboot: what is on disk names another boot, and its pid is a stranger's by now, even
+    // one that calls itself by the same attempt.
+    let aid = it.standing()[0].clone();
+    let mut stranger =
+        std::process::Command::new("cat").env("DROVER_ATTEMPT", &aid).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    for path in promises(&it) {
+        let mut promise: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        promise["boot_id"] = "00000000-0000-0000-0000-000000000000".into();
+        promise["pid"] = stranger.id().into();
+        fs::write(&path, promise.to_string()).unwrap();
+    }
+    it.drover(&["cancel", "t"]).expect(0);
+    drop(stranger.stdin.take());
+    assert!(stranger.wait().unwrap().success(), "a stranger was signalled");
+    fs::write(&gate, "").unwrap();
+    it.drover(&["apply"]).expect(5);
+    it.drover(&["retry", "t"]).expect(0);
+    it.drover(&["apply"]).expect(0);
+    assert_eq!(it.landed(), ["t"]);
+    let kept = it.git(&["for-each-ref", "--format=%(refname)", "refs/drover/attempts/"]);
+    assert!(kept.lines().any(|r| r.contains(&aid)), "the work of the first is kept: {kept}");
 }
 
 fn worktree_has(it: &Fixture, file: &str) -> bool {
@@ -252,7 +246,7 @@ fn with_the_store_deleted_under_a_running_agent_nothing_is_lost_and_nothing_land
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert_eq!(it.landed(), ["first", "t"]);
     assert_eq!(it.read("one"), "1\n", "what had landed was found in history");
-    assert_eq!(it.git(&["worktree", "list"]).lines().count(), 1);
+    assert!(it.standing().is_empty());
     let kept = it.git(&["for-each-ref", "--format=%(refname)", "refs/drover/attempts/"]);
     let halves =
         kept.lines().filter(|r| it.command("git").args(["cat-file", "-e", &format!("{r}:half")]).status().unwrap().success()).count();
@@ -277,5 +271,5 @@ fn an_attempt_is_taken_up_where_it_stands_though_worktrees_are_to_be_elsewhere_n
     it.drover(&["apply"]).expect(0);
     assert_eq!(fs::read_to_string(&ran).unwrap(), "ran\n", "not run again");
     assert_eq!(it.landed(), ["t"]);
-    assert_eq!(it.git(&["worktree", "list"]).lines().count(), 1);
+    assert!(it.standing().is_empty());
 }

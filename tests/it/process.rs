@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use drover::process::{self, Completion, Ended, ExitRecord, Launch, MARKER, Probe, SHIM_VERB};
+use drover::process::{self, Completion, Ended, ExitRecord, Launch, Logs, MARKER, Probe, SHIM_VERB};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -66,6 +66,8 @@ impl Step {
             timeout: HOUR,
             stall_timeout: None,
             grace: Duration::from_secs(60),
+            logs: Logs::default(),
+            tethered: false,
         }
     }
 
@@ -249,12 +251,15 @@ fn a_shim_that_cannot_work_is_an_error_and_not_a_loop() {
 fn output_without_a_line_end_takes_no_memory() {
     let step = step();
     mkfifo(&step.path("go"));
-    let launch = step.script("head -c 200000000 /dev/zero; echo x > written; read _ < go; rm attempts/a/agent/out.log");
+    let launch = step.script("head -c 200000000 /dev/zero; echo x > written; read _ < go; rm attempts/a/agent/out*.log");
     thread::scope(|scope| {
         let run = scope.spawn(|| step.ended(&launch));
         wait_for_lines(&step.path("written"), 1);
+        // Of what is more than two logs of 64 MiB the end is kept.
         let log = process::out_log(&step.dir());
-        wait_for("the rest of the output", || (log.metadata().unwrap().len() == 200_000_000).then_some(()));
+        let rest = 200_000_000 - 2 * (64 << 20);
+        wait_for("the rest of the output", || log.metadata().is_ok_and(|m| m.len() == rest).then_some(()));
+        assert_eq!(log.with_extension("1.log").metadata().unwrap().len(), 64 << 20);
         let status = fs::read_to_string(format!("/proc/{}/status", step.shim())).unwrap();
         let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
         let kib: u64 = peak.split_whitespace().nth(1).unwrap().parse().unwrap();
@@ -393,7 +398,18 @@ fn helper_that_runs_a_step() {
     let env = BTreeMap::from([("PATH".to_owned(), std::env::var("PATH").unwrap()), ("NAP".to_owned(), nap.to_owned())]);
     let argv = ["sh", "-c", script].map(str::to_owned).to_vec();
     let (aid, dir) = (aid.to_owned(), root.join("attempts/a/agent"));
-    let launch = Launch { aid, argv, cwd: root, env, stdin: None, timeout: HOUR, stall_timeout: None, grace: HOUR };
+    let launch = Launch {
+        aid,
+        argv,
+        cwd: root,
+        env,
+        stdin: None,
+        timeout: HOUR,
+        stall_timeout: None,
+        grace: HOUR,
+        logs: Logs::default(),
+        tethered: false,
+    };
     process::run(&dir, &launch).unwrap();
 }
 

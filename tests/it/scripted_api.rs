@@ -1,9 +1,13 @@
-//! A Messages API on loopback that answers from a script, for tests with real agents.
+//! An API on loopback that answers from a script, for tests with real agents. It speaks the four
+//! protocols that they do, see `wire`.
 //!
 //! Which reply a request gets depends on what is in it, never on the order of requests: the script
 //! is chosen by a marker in the newest text of the user that holds one, and the reply by how many
 //! turns the assistant has taken since. A request that is sent again gets the same reply again.
 
+mod wire;
+
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
@@ -11,6 +15,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use wire::{Turn, Wire};
 
 /// How long a test waits for a request before it fails, and a connection for its bytes.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -21,8 +26,12 @@ pub enum Reply {
     Say(String),
     /// Makes the agent use one of its tools. `{cwd}` in the input stands for its working directory.
     Use { tool: String, input: Value },
-    /// An HTTP status other than 200 and the error's type.
-    Refuse { status: u16, error: String },
+    /// An HTTP status other than 200, the error's type and message, and headers.
+    Refuse { status: u16, error: String, message: String, headers: Vec<(String, String)> },
+    /// The connection ends without a word.
+    Drop,
+    /// The first reply to so many requests, and then the other.
+    Times { n: usize, first: Box<Reply>, then: Box<Reply> },
     /// No reply for as long as the server lives.
     Hang,
     /// The reply, once it is released.
@@ -44,7 +53,15 @@ impl Reply {
         Reply::Held(Box::new(reply))
     }
     pub fn refuse(status: u16, error: &str) -> Self {
-        Reply::Refuse { status, error: error.into() }
+        Self::refuse_with(status, error, &format!("scripted {error}"), &[])
+    }
+    pub fn refuse_with(status: u16, error: &str, message: &str, headers: &[(&str, &str)]) -> Self {
+        let headers = headers.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        Reply::Refuse { status, error: error.into(), message: message.into(), headers }
+    }
+    /// Refuses so many requests that should get the reply, and gives it to those after them.
+    pub fn after(n: usize, first: Reply, then: Reply) -> Self {
+        Reply::Times { n, first: Box::new(first), then: Box::new(then) }
     }
 }
 
@@ -57,6 +74,8 @@ pub struct Request {
     pub marker: String,
     /// The whole of the user's text that holds the marker.
     pub text: String,
+    /// What the agent was told before that, as JSON.
+    pub system: String,
 }
 
 /// Listens on 127.0.0.1 until it is dropped.
@@ -77,6 +96,8 @@ struct State {
     stopped: bool,
     released: bool,
     requests: Vec<Request>,
+    /// How often each reply of each script was asked for.
+    asked: BTreeMap<(String, usize), usize>,
 }
 
 impl ScriptedApi {
@@ -104,7 +125,7 @@ impl ScriptedApi {
         Self { address, shared, acceptor: Some(acceptor) }
     }
 
-    /// For `ANTHROPIC_BASE_URL`.
+    /// Without a path: what follows is the agent's to say.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -145,7 +166,7 @@ fn answer(shared: &Shared, stream: &TcpStream) -> std::io::Result<()> {
     let mut from = BufReader::new(stream);
     let mut line = String::new();
     from.read_line(&mut line)?;
-    let post = line.starts_with("POST ") && line.contains("/v1/messages");
+    let wire = line.strip_prefix("POST ").and_then(|rest| Wire::of(rest.split(' ').next()?));
     let (mut length, mut session) = (0, None);
     loop {
         line.clear();
@@ -159,103 +180,80 @@ fn answer(shared: &Shared, stream: &TcpStream) -> std::io::Result<()> {
     }
     let mut body = vec![0; length];
     from.read_exact(&mut body)?;
-    let Ok(body) = serde_json::from_slice::<Value>(&body) else { return refuse(stream, 404, "not_found_error") };
-    if !post {
-        return refuse(stream, 404, "not_found_error");
-    }
-    let reply = choose(shared, &body, session);
-    perform(shared, stream, &body, reply)
+    let (Some(wire), Ok(body)) = (wire, serde_json::from_slice::<Value>(&body)) else { return refuse(stream, 404, "not_found_error") };
+    let session = session.or_else(|| body["prompt_cache_key"].as_str().map(str::to_owned));
+    let asked = Asked { wire, turns: wire.turns(&body), body };
+    // Names for conversations and the like are no turns.
+    let reply = if wire.is_aside(&asked.body) { Some(Reply::say("ok")) } else { choose(shared, &asked, session) };
+    perform(shared, stream, &asked, reply)
 }
 
-fn perform(shared: &Shared, stream: &TcpStream, body: &Value, reply: Option<Reply>) -> std::io::Result<()> {
+/// A request in the words of its protocol.
+struct Asked {
+    wire: Wire,
+    body: Value,
+    turns: Vec<Turn>,
+}
+
+fn perform(shared: &Shared, stream: &TcpStream, asked: &Asked, reply: Option<Reply>) -> std::io::Result<()> {
     match reply {
         Some(Reply::Held(reply)) => {
             let state = shared.state.lock().unwrap();
             let stopped = shared.changed.wait_while(state, |s| !s.released && !s.stopped).unwrap().stopped;
-            if stopped { Ok(()) } else { perform(shared, stream, body, Some(*reply)) }
+            if stopped { Ok(()) } else { perform(shared, stream, asked, Some(*reply)) }
         }
-        Some(Reply::Refuse { status, error }) => refuse(stream, status, &error),
+        Some(Reply::Refuse { status, error, message, headers }) => {
+            refuse_with(stream, status, &asked.wire.error(status, &error, &message), &headers)
+        }
+        Some(Reply::Drop) => Ok(()),
+        Some(Reply::Times { .. }) => unreachable!("it was chosen already"),
         Some(Reply::Hang) => {
             let state = shared.state.lock().unwrap();
             drop(shared.changed.wait_while(state, |s| !s.stopped).unwrap());
             Ok(())
         }
-        Some(Reply::Say(words)) => {
-            let delta = json!({ "type": "text_delta", "text": words });
-            send(stream, body, json!({ "type": "text", "text": "" }), delta, "end_turn")
-        }
+        Some(Reply::Say(words)) => asked.wire.say(stream, &asked.body, asked.turns.len(), &words),
         Some(Reply::Use { tool, input }) => {
-            let input = input.to_string().replace("{cwd}", &working_directory(body));
-            let start = json!({ "type": "tool_use", "id": format!("toolu_{}", turns(body).len()), "name": tool, "input": {} });
-            send(stream, body, start, json!({ "type": "input_json_delta", "partial_json": input }), "tool_use")
+            let input = input.to_string().replace("{cwd}", &asked.wire.working_directory(&asked.body, &asked.turns));
+            asked.wire.use_tool(stream, &asked.body, asked.turns.len(), &tool, &input)
         }
         None => refuse(stream, 400, "no_script_for_this_prompt"),
     }
 }
 
 /// The reply that the script holds for this request; notes the request.
-fn choose(shared: &Shared, body: &Value, session: Option<String>) -> Option<Reply> {
-    let turns = turns(body);
+fn choose(shared: &Shared, asked: &Asked, session: Option<String>) -> Option<Reply> {
+    let turns = &asked.turns;
     let (at, text, (marker, replies)) = turns.iter().enumerate().rev().find_map(|(at, turn)| {
-        let text = words(turn).filter(|_| turn["role"] == "user")?;
+        let text = Some(&turn.text).filter(|_| turn.is_user)?;
         let script = shared.script.iter().find(|(marker, _)| text.contains(marker.as_str()))?;
         Some((at, text, script))
     })?;
-    let taken = turns[at..].iter().filter(|t| t["role"] == "assistant").count();
-    shared.state.lock().unwrap().requests.push(Request { session, marker: marker.clone(), text });
+    let taken = turns[at..].iter().filter(|t| t.is_assistant).count();
+    let mut state = shared.state.lock().unwrap();
+    let system = asked.body["system"].to_string();
+    state.requests.push(Request { session, marker: marker.clone(), text: text.clone(), system });
+    let asked = state.asked.entry((marker.clone(), taken)).or_default();
+    *asked += 1;
+    let nth = *asked;
+    drop(state);
     shared.changed.notify_all();
-    Some(replies.get(taken).cloned().unwrap_or_else(|| Reply::say("The script is over.")))
+    match replies.get(taken).cloned().unwrap_or_else(|| Reply::say("The script is over.")) {
+        Reply::Times { n, first, then } => Some(if nth <= n { *first } else { *then }),
+        reply => Some(reply),
+    }
 }
 
-fn turns(body: &Value) -> &[Value] {
-    body["messages"].as_array().map(Vec::as_slice).unwrap_or_default()
+fn refuse(stream: &TcpStream, status: u16, error: &str) -> std::io::Result<()> {
+    refuse_with(stream, status, &Wire::Messages.error(status, error, &format!("scripted {error}")), &[])
 }
 
-/// The text of a turn, without what tools answered.
-fn words(turn: &Value) -> Option<String> {
-    let blocks = match &turn["content"] {
-        Value::String(text) => return Some(text.clone()),
-        content => content.as_array()?,
-    };
-    let texts: Vec<&str> = blocks.iter().filter(|b| b["type"] == "text").filter_map(|b| b["text"].as_str()).collect();
-    Some(texts.join("\n"))
-}
-
-/// Where the agent works, which it tells the model.
-fn working_directory(body: &Value) -> String {
-    let system = json!({ "content": body["system"] });
-    let texts = turns(body).iter().chain([&system]).filter_map(words).collect::<Vec<_>>().join("\n");
-    let rest = texts.split("Primary working directory: ").nth(1);
-    rest.and_then(|r| r.lines().next()).unwrap_or("/the-agent-did-not-say-where-it-works").to_owned()
-}
-
-fn refuse(mut stream: &TcpStream, status: u16, error: &str) -> std::io::Result<()> {
-    let body = json!({ "type": "error", "error": { "type": error, "message": format!("scripted {error}") } }).to_string();
+fn refuse_with(mut stream: &TcpStream, status: u16, body: &Value, headers: &[(String, String)]) -> std::io::Result<()> {
+    let body = body.to_string();
     let length = body.len();
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     write!(
         stream,
-        "HTTP/1.1 {status} Scripted\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+        "HTTP/1.1 {status} Scripted\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n{headers}connection: close\r\n\r\n{body}"
     )
-}
-
-/// One block of content, as a stream of server-sent events.
-fn send(mut stream: &TcpStream, body: &Value, start: Value, delta: Value, stop: &str) -> std::io::Result<()> {
-    let usage = json!({ "input_tokens": 1000, "output_tokens": 50, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0 });
-    let message = json!({
-        "id": format!("msg_{}", turns(body).len()), "type": "message", "role": "assistant", "model": body["model"], "content": [],
-        "stop_reason": null, "stop_sequence": null, "usage": usage,
-    });
-    let events = [
-        json!({ "type": "message_start", "message": message }),
-        json!({ "type": "content_block_start", "index": 0, "content_block": start }),
-        json!({ "type": "content_block_delta", "index": 0, "delta": delta }),
-        json!({ "type": "content_block_stop", "index": 0 }),
-        json!({ "type": "message_delta", "delta": { "stop_reason": stop, "stop_sequence": null }, "usage": { "output_tokens": 50 } }),
-        json!({ "type": "message_stop" }),
-    ];
-    write!(stream, "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")?;
-    for event in events {
-        write!(stream, "event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap())?;
-    }
-    stream.flush()
 }

@@ -6,6 +6,10 @@ mod conformance;
 mod damage;
 #[path = "store/disk.rs"]
 mod disk;
+#[path = "store/encodings.rs"]
+mod encodings;
+#[path = "store/order.rs"]
+mod order;
 #[path = "store/power.rs"]
 mod power;
 #[path = "store/processes.rs"]

@@ -28,13 +28,20 @@ pub fn run(global: &Global, terminal: &Terminal, args: &DemoArgs) -> CliResult {
         dir.display()
     ));
     let global = Global { directory: Some(dir.clone()), config: None, ..global.clone() };
-    let apply = ApplyArgs { select: Select::default(), reconcile: Reconcile::default(), limits: Limits::default() };
+    let apply = ApplyArgs {
+        select: Select::default(),
+        reconcile: Reconcile::default(),
+        limits: Limits::default(),
+        consent: Default::default(),
+        tell: Default::default(),
+        conduct: Default::default(),
+    };
     let exit = apply::apply(&global, terminal, &apply)?;
     if !terminal.json {
         let repo = super::context::repository(&global)?;
         let log = repo.graph_log("main", 40).map_err(|e| Failure::internal(e.to_string()))?;
         terminal.out(&format!("\nWhat landed on main (git log --graph):\n{log}\nWhere it stands (drover status):"));
-        status::run(&global, terminal, &StatusArgs { tree: false, oneline: false })?;
+        status::run(&global, terminal, &StatusArgs { tree: false, oneline: false, watch: false })?;
         terminal.out(&format!("\nLook around: cd {} && git log --stat", dir.display()));
     }
     Ok(exit)

@@ -1,14 +1,14 @@
 //! From files to git: the snapshot after each agent step, and the commit that may land.
 
-use globset::{Glob, GlobSetBuilder};
-
+use super::hooks::{self, Text};
 use super::prepare::{at, gone, keep_ref};
-use super::{Ends, StepResult};
+use super::{Ends, StepResult, scope};
 use crate::core::{Answer, Failure, FailureClass, Snap, Step};
 use crate::engine::effects::World;
 use crate::engine::machine::Work;
+use crate::fault;
 use crate::git::{self, GitError, Repo, Snapshot, Worktree};
-use crate::model::Workspace;
+use crate::model::{Policy, Workspace};
 use crate::process;
 
 /// Keeps the files as step `n` left them, before anything else looks at them.
@@ -38,15 +38,22 @@ pub fn snapshot(world: &World, work: &Work, n: usize) -> StepResult {
         &keep_ref(&attempt.aid, n),
     );
     let taken = taken.map_err(|e| unfit_for_git(e, world.worktree(&attempt.aid)))?;
-    let snap = Snap { problem: problem(work, &taken), tree: taken.tree, commit: taken.commit, unchanged: taken.unchanged };
+    if let Some(why) = &taken.own.left_out {
+        let kept = if taken.own.kept.is_empty() { "nothing new" } else { &taken.own.kept.join(", ") };
+        tracing::warn!("{}: the commits that its agent made do not land, its files do: {why} (kept: {kept})", work.spec.id);
+    }
+    let snap = Snap { problem: problem(world, work, &taken)?, tree: taken.tree, commit: taken.commit, unchanged: taken.unchanged };
     Ok(Answer::Snapshotted { n, snap })
 }
 
 /// What git will not take, now or later, is the work of the agent: waiting would not mend it.
 fn unfit_for_git(error: GitError, worktree: Result<Worktree, GitError>) -> Ends {
-    let GitError::Refused { what } = error else { return error.into() };
     let left = worktree.ok().map(|w| w.path()).filter(|p| p.exists());
     let place = left.map(|p| format!("\nThe files stay in {}", p.display())).unwrap_or_default();
+    if error.is_lasting() {
+        return Ends::Lasting(format!("{error}{place}"));
+    }
+    let GitError::Refused { what } = error else { return error.into() };
     Ends::Broken(Failure::new(FailureClass::Tampered, format!("what it left cannot be put into git: {what}{place}")))
 }
 
@@ -58,43 +65,45 @@ fn summary(work: &Work) -> String {
 }
 
 /// What makes the files unfit to land, if anything does.
-fn problem(work: &Work, taken: &Snapshot) -> Option<Failure> {
+fn problem(world: &World, work: &Work, taken: &Snapshot) -> Result<Option<Failure>, Ends> {
     if let Some(what) = &taken.tampered {
-        return Some(Failure::new(FailureClass::Tampered, format!("the worktree's link to the repository was changed: {what}")));
+        return Ok(Some(Failure::new(FailureClass::Tampered, format!("the worktree's link to the repository was changed: {what}"))));
     }
     if !taken.nested.is_empty() {
         let message = format!(
             "a repository inside the worktree cannot land: {}; remove its .git, or add it as a submodule by hand",
             taken.nested.join(", ")
         );
-        return Some(Failure::new(FailureClass::NestedRepository, message));
+        return Ok(Some(Failure::new(FailureClass::NestedRepository, message)));
     }
-    let mut builder = GlobSetBuilder::new();
-    for pattern in work.spec.protect.iter().filter_map(|p| Glob::new(p).ok()) {
-        builder.add(pattern);
+    if !taken.submodules.is_empty() {
+        return Ok(Some(Failure::new(FailureClass::NestedRepository, taken.submodules.join("\n"))));
     }
-    let protected = builder.build().ok()?;
-    let touched: Vec<&str> = taken.paths_changed.iter().filter(|p| protected.is_match(p)).map(String::as_str).take(20).collect();
-    let message = format!("it touched protected files: {} (`protect` of the task)", touched.join(", "));
-    (!touched.is_empty()).then(|| Failure::new(FailureClass::Protected, message))
+    scope::violation(world, work, taken)
 }
 
 /// The commit of exactly the verified tree, with the record of what it is. After a crash, the
 /// one that is there already: its dates are stored ones, but a signature may hold the time.
-pub fn commit(world: &World, work: &Work) -> StepResult {
+pub fn commit(world: &World, policy: &Policy, work: &Work) -> StepResult {
     let attempt = &work.attempt;
     at(work, |step| matches!(step, Step::Commit).then_some(()))?;
     let last = attempt.snaps.last().ok_or_else(|| Ends::stale("commit"))?;
-    let parent = attempt.snaps.len().checked_sub(2).and_then(|i| attempt.snaps.get(i)).map_or(&attempt.base, |s| &s.commit);
-    let message = git::message(&work.spec.title, &attempt.summary, &trailers(work));
+    // On what the last step was kept on: what an agent committed itself is part of that.
+    let parents = world.repo.parents(&last.commit)?;
+    let trailers = trailers(work);
+    let mut text = Text { tree: last.tree.clone(), message: git::message(&work.spec.title, &attempt.summary, &trailers) };
+    if let Some(parent) = parents.first().filter(|_| policy.merge.hooks) {
+        text = hooks::run(world, policy, work, parent, text, &trailers)?;
+    }
     let anchor = Repo::attempt_ref(attempt.aid.as_str());
     if let Some(commit) = world.repo.tip(&anchor)?
-        && world.repo.tree_of(&commit)? == last.tree
-        && world.repo.parents(&commit)?.first() == Some(parent)
+        && world.repo.tree_of(&commit)? == text.tree
+        && world.repo.parents(&commit)? == parents
     {
         return Ok(Answer::Committed { commit });
     }
-    let commit = world.repo.commit_signed(&last.tree, std::slice::from_ref(parent), &message, attempt.started)?;
+    let commit = world.repo.commit_signed(&text.tree, &parents, &text.message, attempt.started)?;
+    fault::point("commit.made");
     world.repo.keep(&anchor, &commit)?;
     Ok(Answer::Committed { commit })
 }

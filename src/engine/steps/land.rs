@@ -2,15 +2,17 @@
 
 use super::commit::trailers;
 use super::prepare::at;
-use super::{Ends, StepResult};
+use super::{Ends, StepResult, push, refuse_changes};
 use crate::base::Oid;
 use crate::core::{Answer, Failure, FailureClass, Step};
 use crate::engine::effects::World;
 use crate::engine::machine::Work;
-use crate::git::{self, Merge, Repo};
+use crate::fault;
+use crate::git::{self, Finished, Onto, Repo};
+use crate::model::Policy;
 
-/// Merges the attempt's commit onto the line's tip, without touching any files.
-pub fn merge(world: &World, work: &Work) -> StepResult {
+/// Puts the attempt's commit onto the line's tip, without touching any files.
+pub fn merge(world: &World, policy: &Policy, work: &Work) -> StepResult {
     let attempt = &work.attempt;
     let commit = at(work, |step| match step {
         Step::Merge { commit } => Some(commit),
@@ -21,13 +23,26 @@ pub fn merge(world: &World, work: &Work) -> StepResult {
         return Ok(landed);
     }
     refuse_dropped(world, work, &tip)?;
-    let tree = match world.repo.merge(&tip, commit)? {
-        Merge::Conflict { paths } => return Ok(Answer::Conflict { paths }),
-        Merge::Clean { tree } => tree,
+    // Drivers for merges are read from the configuration.
+    refuse_changes(world)?;
+    if let Some(found) = push::by_others(world, work, &tip)? {
+        return Ok(Answer::Elsewhere(found));
+    }
+    let (subject, trailers) = (format!("Merge {}: {}", work.spec.id, work.spec.title), trailers(work));
+    let steps: Vec<Oid> = attempt.snaps.iter().map(|snap| snap.commit.clone()).collect();
+    let finished = Finished {
+        commit,
+        base: &attempt.base,
+        steps: &steps,
+        message: &git::message(&subject, "", &trailers),
+        trailers: &trailers,
+        date: attempt.started,
     };
-    let subject = format!("Merge {}: {}", work.spec.id, work.spec.title);
-    let message = git::message(&subject, "", &trailers(work));
-    let new = world.repo.commit_signed(&tree, &[tip.clone(), commit.clone()], &message, attempt.started)?;
+    let (new, tree) = match world.repo.put_onto(policy.merge.strategy, &tip, &finished)? {
+        Onto::Conflict { paths } => return Ok(Answer::Conflict { paths }),
+        Onto::Made { new, tree } => (new, tree),
+    };
+    fault::point("merge.made");
     // Anchored before the intent is recorded: a garbage collection must not take it.
     world.repo.move_ref(&format!("{}-land", Repo::attempt_ref(attempt.aid.as_str())), &new)?;
     Ok(Answer::Merged { old: tip, new, tree })
@@ -37,6 +52,18 @@ pub fn merge(world: &World, work: &Work) -> StepResult {
 pub fn landed(world: &World, work: &Work, tip: &Oid) -> Result<Option<Answer>, Ends> {
     let found = world.repo.find_landed(&work.attempt.base, tip, work.attempt.aid.as_str())?;
     Ok(found.map(|commit| Answer::Landed { commit, tip: tip.clone() }))
+}
+
+/// It landed in an earlier life, or others have it and it only has to land here as well: whatever has
+/// to pass by now, and whether or not anybody still wants it.
+pub fn landed_before(world: &World, policy: &Policy, work: &Work) -> Result<Option<Answer>, Ends> {
+    if !work.attempt.in_lane() {
+        return Ok(None);
+    }
+    match (landed(world, work, &world.line_tip()?)?, &work.attempt.step) {
+        (None, Step::Land { new, .. }) if push::has(world, policy, new)? => land(world, work).map(Some),
+        (landed, _) => Ok(landed),
+    }
 }
 
 /// What was made on a commit that somebody has since taken off the target would bring it back.
@@ -65,7 +92,7 @@ pub fn land(world: &World, work: &Work) -> StepResult {
         return Ok(Answer::LostRace);
     }
     // What was verified is what lands: asserted on the commit itself.
-    if world.repo.tree_of(new)? != *tree || world.repo.parents(new)?.first() != Some(old) {
+    if world.repo.tree_of(new)? != *tree || !world.repo.stands_on(new, old)? {
         let message = format!("the merge {} is not the one that was verified", new.short());
         return Err(Ends::Broken(Failure::new(FailureClass::Bug, message)));
     }
@@ -73,12 +100,26 @@ pub fn land(world: &World, work: &Work) -> StepResult {
     if !world.lock.still_ours() {
         return Err(Ends::Trouble("the state directory was replaced".into()));
     }
+    refuse_changes(world)?;
     let mut line = world.known_line()?;
+    fault::point("land.checked");
     match world.repo.land(&world.target, old, new)? {
         true => {
             *line = Some(new.clone());
+            assert_landed(world, old, new, tree)?;
             Ok(Answer::Landed { commit: new.clone(), tip: new.clone() })
         }
         false => Ok(Answer::LostRace),
+    }
+}
+
+/// What the line has now is what was verified, on top of all that landed before.
+fn assert_landed(world: &World, old: &Oid, new: &Oid, tree: &Oid) -> Result<(), Ends> {
+    let line = Repo::line_ref(&world.target);
+    let tip = world.repo.tip(&line)?.ok_or_else(|| Ends::Trouble(format!("{line} is gone right after the landing")))?;
+    let whole = world.repo.is_ancestor(new, &tip)? && world.repo.is_ancestor(old, new)? && world.repo.tree_of(new)? == *tree;
+    match whole {
+        true => Ok(()),
+        false => Err(Ends::Trouble(format!("{line} is at {} right after {} landed, and does not hold it", tip.short(), new.short()))),
     }
 }

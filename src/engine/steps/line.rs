@@ -1,12 +1,16 @@
 //! The line and the target: kept together, never forced.
 
-use super::Ends;
-use super::sync::{Synced, merge_target};
+use super::sync::{Other, Synced, merge_in};
+use super::{Ends, push, refuse_changes};
 use crate::base::Oid;
 use crate::core::Input;
 use crate::engine::effects::World;
+use crate::engine::machine::Job;
 use crate::git::{GitError, LineState, Publish};
-use crate::model::Policy;
+use crate::model::{Policy, Strategy};
+
+/// So often line and target are looked at in a row before what moves them is called trouble.
+const TRIES: usize = 5;
 
 /// Brings the line to a target that moved ahead, and puts one back that was deleted or moved by
 /// anybody else; says where it stands, or in words why that is not known. `known` is where it
@@ -33,42 +37,111 @@ fn follow(world: &World, known: Option<&Oid>) -> Result<LineState, GitError> {
     Ok(state)
 }
 
-/// The same for a run that begins, which cannot go on without.
-pub fn sync(world: &World, known: Option<&Oid>) -> Vec<Input> {
-    vec![look(world, known).unwrap_or_else(|why| Input::PublishHeld { why })]
+fn stand(world: &World, known: Option<&Oid>) -> Input {
+    look(world, known).unwrap_or_else(|why| Input::PublishHeld { why })
+}
+
+/// The same for a run that begins, which cannot go on without. What others pushed comes first, so
+/// that nothing is begun that they have done.
+pub fn sync(world: &World, job: &Job) -> Vec<Input> {
+    if let held @ Input::PublishHeld { .. } = stand(world, job.line.as_ref()) {
+        return vec![held];
+    }
+    let (found, held) = push::meet(world, job);
+    found.into_iter().chain([stand(world, job.line.as_ref())]).chain(held).collect()
 }
 
 /// Brings the target to the line, if that touches nothing of a person's. Commits of people that
-/// the line lacks are merged into it first.
-pub fn publish(world: &World, policy: &Policy, known: Option<&Oid>) -> Vec<Input> {
-    let together = brought_together(world, policy, known);
-    let mut inputs = sync(world, known);
+/// the line lacks are merged into it first. What the target lost comes back only if a person
+/// wants that.
+pub fn publish(world: &World, job: &Job) -> Vec<Input> {
+    let (policy, known) = (&job.policy, job.line.as_ref());
+    let mut together = if job.restore { restored(world, policy, known) } else { Ok(None) };
+    if matches!(together, Ok(None)) {
+        together = brought_together(world, policy, known);
+    }
+    let mut inputs = vec![stand(world, known)];
     if matches!(inputs.last(), Some(Input::PublishHeld { .. })) {
         return inputs;
     }
+    let together = together.and_then(|held| refuse_changes(world).map(|()| held));
     inputs.push(match together {
-        Ok(None) => match world.repo.publish(&world.target) {
+        Ok(None) => match published(world, policy) {
             Ok(Publish::Done(tip)) => Input::Published { tip },
-            Ok(Publish::Held { why, .. }) => Input::PublishHeld { why },
+            Ok(Publish::Held { why, passing: false, paths }) if !paths.is_empty() => Input::PublishWaits { why, paths },
+            Ok(Publish::Held { why, passing: false, .. }) => Input::PublishHeld { why },
+            Ok(Publish::Held { why, .. }) => Input::PublishBusy { why },
+            Err(error) if error.is_trouble() => Input::PublishBusy { why: error.to_string() },
             Err(error) => Input::PublishHeld { why: error.to_string() },
         },
-        Ok(Some(why)) | Err(Ends::Trouble(why)) => Input::PublishHeld { why },
+        Ok(Some(why)) => Input::PublishHeld { why },
+        Err(Ends::Trouble(why)) => Input::PublishBusy { why },
+        Err(Ends::Refused(why) | Ends::Lasting(why)) => Input::PublishHeld { why },
         Err(Ends::Broken(failure)) => Input::PublishHeld { why: failure.message },
+        Err(Ends::Unaccepted(found)) => Input::GitChanges { found },
         // Owed still: done again at the next start.
         Err(Ends::CutShort) => return inputs,
     });
     inputs
 }
 
+fn published(world: &World, policy: &Policy) -> Result<Publish, GitError> {
+    match policy.merge.strategy {
+        Strategy::Branch => world.repo.publish_branches(&world.target),
+        Strategy::Merge | Strategy::Squash | Strategy::Rebase => world.repo.publish(&world.target),
+    }
+}
+
+/// Has what the target lost published again: the line gets all of it, and whatever the target has
+/// instead, and then it counts as not yet published. Until that last stroke nothing has happened
+/// that matters, and after it any publishing goes on. Otherwise says what a person has to do.
+fn restored(world: &World, policy: &Policy, known: Option<&Oid>) -> Result<Option<String>, Ends> {
+    for _ in 0..TRIES {
+        let LineState::Rewound { target, published, .. } = follow(world, known)? else { return Ok(None) };
+        let mut moved = false;
+        for other in [&published, &target] {
+            match contain(world, policy, other)? {
+                Synced::Merged => {}
+                Synced::Held(why) => return Ok(Some(why)),
+                Synced::Moved => moved = true,
+            }
+        }
+        refuse_changes(world)?;
+        if !moved && world.repo.owe_lost(&world.target, &published, &target)? {
+            return Ok(None);
+        }
+    }
+    Err(GitError::trouble(format!("`{}` is moved faster than it can be restored", world.target)).into())
+}
+
+/// Makes the line contain a commit that was, or is, the target's.
+fn contain(world: &World, policy: &Policy, other: &Oid) -> Result<Synced, Ends> {
+    let line = world.line_tip()?;
+    // A line that was lost with the target is made again here.
+    let mut known = world.known_line()?;
+    if world.repo.is_ancestor(other, &line)? {
+        return Ok(Synced::Merged);
+    }
+    if !world.repo.is_ancestor(&line, other)? {
+        drop(known);
+        return merge_in(world, policy, &line, other, &Other::Target);
+    }
+    if !world.repo.advance_line(&world.target, &line, other)? {
+        return Ok(Synced::Moved);
+    }
+    *known = Some(other.clone());
+    Ok(Synced::Merged)
+}
+
 /// Makes the line contain the target. Otherwise says what a person has to do.
 fn brought_together(world: &World, policy: &Policy, known: Option<&Oid>) -> Result<Option<String>, Ends> {
-    for _ in 0..5 {
+    for _ in 0..TRIES {
         let (line, target) = match follow(world, known)? {
             LineState::Diverged { line, target } => (line, target),
             // What to do about a target that is gone or was reset is said by `sync` and `publish`.
             LineState::Tip(_) | LineState::Rewound { .. } | LineState::NoTarget => return Ok(None),
         };
-        match merge_target(world, policy, &line, &target)? {
+        match merge_in(world, policy, &line, &target, &Other::Target)? {
             Synced::Merged => return Ok(None),
             Synced::Held(why) => return Ok(Some(why)),
             Synced::Moved => {}

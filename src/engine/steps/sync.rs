@@ -7,15 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::prepare::{clean, furnish};
-use super::{Ends, verify};
-use crate::base::{Aid, Digest, Millis, Oid, RunId, TaskId};
+use super::prepare::furnish;
+use super::slot::clean;
+use super::{Ends, refuse_changes, verify};
+use crate::base::text::some_of;
+use crate::base::{Aid, Millis, Oid, RunId, TaskId};
 use crate::core::{Answer, Attempt, Step};
 use crate::engine::driver::now;
 use crate::engine::effects::World;
 use crate::engine::machine::Work;
 use crate::git::{self, Merge, Repo};
-use crate::model::{Action, OnChange, OnDependency, Policy, Retry, Source, Spec, StepSpec, Workspace};
+use crate::model::{Action, Check, OnChange, Policy, Spec, StepSpec};
 
 /// What came of a merge of the target into the line.
 pub enum Synced {
@@ -27,29 +29,54 @@ pub enum Synced {
     Held(String),
 }
 
-/// Merges `target`'s commits into the line at `line`, proves `[merge] verify` on the tree, and
-/// moves the line.
-pub fn merge_target(world: &World, policy: &Policy, line: &Oid, target: &Oid) -> Result<Synced, Ends> {
-    let (branch, line_ref) = (&world.target, Repo::line_ref(&world.target));
+/// Where commits come from that the line lacks.
+pub enum Other<'a> {
+    Target,
+    Remote(&'a str),
+}
+
+impl Other<'_> {
+    fn name(&self, branch: &str) -> String {
+        match self {
+            Other::Target => format!("`{branch}`"),
+            Other::Remote(remote) => format!("`{branch}` of `{remote}`"),
+        }
+    }
+    /// What a person merges, on the target, to resolve a conflict.
+    fn to_merge(&self, branch: &str) -> String {
+        match self {
+            Other::Target => Repo::line_ref(branch),
+            Other::Remote(remote) => Repo::remote_ref(remote, branch),
+        }
+    }
+}
+
+/// Merges `target`'s commits, or a remote's, into the line at `line`, proves `[merge] verify` on
+/// the tree, and moves the line.
+pub fn merge_in(world: &World, policy: &Policy, line: &Oid, target: &Oid, other: &Other<'_>) -> Result<Synced, Ends> {
+    let branch = &world.target;
+    let name = other.name(branch);
     let tree = match world.repo.merge(line, target)? {
         Merge::Clean { tree } => tree,
         Merge::Conflict { paths } => {
             return Ok(Synced::Held(format!(
-                "`{branch}` and what landed have both changed {}: run `git merge {line_ref}` on it, and resolve that",
-                paths.join(", ")
+                "{name} and what landed have both changed {}: run `git merge {}` on `{branch}`, and resolve that",
+                some_of(&paths),
+                other.to_merge(branch)
             )));
         }
     };
-    let message = git::message(&format!("Merge {branch} into what landed"), "", "");
+    let message = git::message(&format!("Merge {} into what landed", name.replace('`', "")), "", "");
     let new = world.repo.commit_signed(&tree, &[line.clone(), target.clone()], &message, now())?;
     let aid = Aid::parse(&format!("sync-{}-{}", line.short(), target.short())).map_err(|e| Ends::Trouble(e.to_string()))?;
     world.repo.move_ref(&format!("{}-land", Repo::attempt_ref(aid.as_str())), &new)?;
-    if let Some(why) = unproved(world, policy, &aid, &new, &tree)? {
-        return Ok(Synced::Held(format!("with the new commits of `{branch}` merged in, {why}: mend it on `{branch}`")));
+    if let Some(why) = unproved(world, policy, &aid, line, &new, &tree)? {
+        return Ok(Synced::Held(format!("with the new commits of {name} merged in, {why}: mend it on `{branch}`")));
     }
     if !world.lock.still_ours() {
         return Err(Ends::Trouble("the state directory was replaced".into()));
     }
+    refuse_changes(world)?;
     let mut known = world.known_line()?;
     if !world.repo.land(branch, line, &new)? {
         return Ok(Synced::Moved);
@@ -59,7 +86,7 @@ pub fn merge_target(world: &World, policy: &Policy, line: &Oid, target: &Oid) ->
 }
 
 /// What fails on the merged tree, if anything does.
-fn unproved(world: &World, policy: &Policy, aid: &Aid, new: &Oid, tree: &Oid) -> Result<Option<String>, Ends> {
+fn unproved(world: &World, policy: &Policy, aid: &Aid, line: &Oid, new: &Oid, tree: &Oid) -> Result<Option<String>, Ends> {
     if policy.merge.verify.is_empty() {
         return Ok(None);
     }
@@ -67,13 +94,31 @@ fn unproved(world: &World, policy: &Policy, aid: &Aid, new: &Oid, tree: &Oid) ->
     furnish(world, policy, &work)?;
     let mut failed = None;
     for check in &policy.merge.verify {
-        if let Answer::CheckFailed { failure, .. } = verify::check(world, policy, &work, tree, &check.key())? {
-            failed = Some(failure.message);
+        failed = failure(world, policy, &work, line, tree, check)?;
+        if failed.is_some() {
             break;
         }
     }
-    clean(world, aid);
+    clean(world, &policy.worktree, aid);
     Ok(failed)
+}
+
+/// As the core judges the checks of an attempt: see `core::gate`. What the line fails already is
+/// no reason to hold the target's commits.
+fn failure(world: &World, policy: &Policy, work: &Work, line: &Oid, tree: &Oid, check: &Check) -> Result<Option<String>, Ends> {
+    let key = check.key();
+    let mut message = None;
+    for nth in 0..if policy.merge.baseline { 2 } else { 1 } {
+        let Answer::CheckFailed { failure, .. } = verify::check(world, policy, work, tree, &key, nth)? else { return Ok(None) };
+        message = Some(failure.message);
+    }
+    if policy.merge.baseline
+        && let Answer::Compared { green: false, .. } = verify::compare(world, policy, work, line, &key)?
+    {
+        tracing::warn!("`{}` fails on what landed already, and is passed over", check.label());
+        return Ok(None);
+    }
+    Ok(message)
 }
 
 /// Checks are run as for a task that has nothing of its own.
@@ -88,25 +133,13 @@ fn work(policy: &Policy, aid: &Aid, base: &Oid) -> Work {
         stall_timeout: Default::default(),
     };
     let spec = Spec {
-        id,
         title: "Merge the target".into(),
-        epic: None,
-        digest: Digest::v1(b""),
-        depends_on: Vec::new(),
-        priority: 0,
-        labels: Vec::new(),
-        groups: Vec::new(),
         steps: vec![step],
-        verify: Vec::new(),
-        retry: Retry::default(),
         on_change: OnChange::Keep,
-        on_dependency: OnDependency::Keep,
         allow_empty: true,
-        protect: Vec::new(),
-        workspace: Workspace::Worktree,
         env: policy.env.clone(),
         env_pass: policy.env_pass.clone(),
-        source: Source::default(),
+        ..Spec::new(id)
     };
     let attempt = Attempt {
         aid: aid.clone(),
@@ -119,8 +152,26 @@ fn work(policy: &Policy, aid: &Aid, base: &Oid) -> Work {
         snaps: Vec::new(),
         summary: String::new(),
         proofs: BTreeSet::new(),
+        reds: Vec::new(),
+        excused: Vec::new(),
+        blemishes: Default::default(),
         delay: None,
         landings: 0,
+        conversation: None,
+        hints: Vec::new(),
+        usage: Default::default(),
+        ending: None,
+        stand_ins: BTreeMap::new(),
     };
-    Work { spec: Arc::new(spec), attempt, landed: BTreeMap::new(), previous: None }
+    Work {
+        spec: Arc::new(spec),
+        attempt,
+        landed: BTreeMap::new(),
+        budget: Default::default(),
+        renewed: Vec::new(),
+        done_in: None,
+        previous: None,
+        conflict: None,
+        left: None,
+    }
 }

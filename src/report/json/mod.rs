@@ -3,13 +3,19 @@
 //! `format_version`: minor versions only add; a reader refuses a major one that it does not
 //! know. Objects are closed in the schema of each version.
 
+mod chronicle;
+mod explain;
 mod plan;
+mod reason;
 mod state;
+mod usage;
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema};
 use serde_json::Value;
 
+pub use chronicle::chronicle;
+pub use explain::explain;
 pub use plan::plan;
 pub use state::{run, status};
 
@@ -26,7 +32,12 @@ pub fn status_schema() -> Value {
     schema::<state::StatusJson>()
 }
 
-fn schema<T: JsonSchema>() -> Value {
+/// The schema of what [`chronicle`] gives.
+pub fn report_schema() -> Value {
+    schema::<chronicle::ReportJson>()
+}
+
+pub(super) fn schema<T: JsonSchema>() -> Value {
     let schema: Schema = SchemaSettings::draft07().for_serialize().into_generator().into_root_schema_for::<T>();
     schema.to_value()
 }

@@ -21,8 +21,14 @@ pub fn plan(plan: &Plan, heading: &Heading) -> Value {
         policy_changed: plan.policy_changed,
         tasks: plan.lines.iter().map(task).collect(),
         summary: summary(&plan.summary),
+        moved: plan.moved.iter().map(|m| MovedJson { from: m.from.to_string(), to: m.to.to_string(), source: source(&m.source) }).collect(),
         changes: plan.changes.iter().map(change).collect(),
-        bounds: BoundsJson { to_run: plan.bounds.to_run, workers: plan.bounds.workers, critical_path: plan.bounds.critical_path },
+        bounds: BoundsJson {
+            to_run: plan.bounds.to_run,
+            workers: plan.bounds.workers,
+            critical_path: plan.bounds.critical_path,
+            cost_usd: plan.bounds.cost_microusd.map(|c| c as f64 / 1e6),
+        },
         diagnostics: diagnostics(plan),
     })
 }
@@ -41,6 +47,8 @@ pub(super) struct PlanJson {
     pending: bool,
     policy_changed: bool,
     tasks: Vec<TaskJson>,
+    /// Tasks that are called otherwise now.
+    moved: Vec<MovedJson>,
     summary: SummaryJson,
     changes: Vec<ChangeJson>,
     bounds: BoundsJson,
@@ -81,6 +89,7 @@ enum ActionJson {
     Keep,
     Drop,
     Leave,
+    Reverted,
     Failed,
     Blocked,
     UpToDate,
@@ -96,16 +105,27 @@ pub(super) struct SourceJson {
 }
 
 #[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "Moved")]
+struct MovedJson {
+    from: String,
+    to: String,
+    /// Of the block that says so.
+    source: SourceJson,
+}
+
+#[derive(Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields, rename = "Summary")]
 struct SummaryJson {
     resume: usize,
     run: usize,
     retry: usize,
     rerun: usize,
+    moved: usize,
     keep: usize,
     drop: usize,
     leave: usize,
     history: usize,
+    reverted: usize,
     failed: usize,
     blocked: usize,
     up_to_date: usize,
@@ -125,6 +145,7 @@ struct ChangeJson {
 #[serde(rename_all = "snake_case")]
 enum ChangeKind {
     Define,
+    Move,
     Remove,
 }
 
@@ -135,6 +156,8 @@ struct BoundsJson {
     workers: u32,
     /// In tasks.
     critical_path: usize,
+    /// The most that agents may come to cost by the budgets, in dollars; null where one has none.
+    cost_usd: Option<f64>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -192,6 +215,7 @@ fn action(action: Action) -> ActionJson {
         Action::Keep => ActionJson::Keep,
         Action::Drop => ActionJson::Drop,
         Action::Leave => ActionJson::Leave,
+        Action::Reverted => ActionJson::Reverted,
         Action::Failed => ActionJson::Failed,
         Action::Blocked => ActionJson::Blocked,
         Action::UpToDate => ActionJson::UpToDate,
@@ -204,10 +228,12 @@ fn summary(s: &Summary) -> SummaryJson {
         run: s.run,
         retry: s.retry,
         rerun: s.rerun,
+        moved: s.moved,
         keep: s.keep,
         drop: s.drop,
         leave: s.leave,
         history: s.history,
+        reverted: s.reverted,
         failed: s.failed,
         blocked: s.blocked,
         up_to_date: s.up_to_date,
@@ -218,6 +244,8 @@ fn summary(s: &Summary) -> SummaryJson {
 fn change(change: &Change) -> ChangeJson {
     match change {
         Change::Define { spec, rerun } => ChangeJson { kind: ChangeKind::Define, id: spec.id.to_string(), rerun: *rerun },
+        Change::Renew { spec, .. } => ChangeJson { kind: ChangeKind::Define, id: spec.id.to_string(), rerun: true },
+        Change::Move { spec, .. } => ChangeJson { kind: ChangeKind::Move, id: spec.id.to_string(), rerun: false },
         Change::Remove { task } => ChangeJson { kind: ChangeKind::Remove, id: task.to_string(), rerun: false },
     }
 }

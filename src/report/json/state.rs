@@ -7,10 +7,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::plan::{SourceJson, ids, source};
+use super::reason::{ReasonJson, reason};
+use super::usage::{UsageJson, usage};
 use super::{FORMAT_VERSION, value};
 use crate::base::Millis;
-use crate::core::view::{Reason, Status, TaskView, Verdict};
-use crate::core::{Failure, Publish, Run, State};
+use crate::core::view::{Status, TaskView, Verdict};
+use crate::core::{Failure, FollowUp, Publish, Push, Run, State};
 use crate::report::words;
 
 pub fn status(state: &State, now: Millis) -> Value {
@@ -21,6 +23,9 @@ pub fn status(state: &State, now: Millis) -> Value {
         seq: state.head.seq,
         run: state.head.run.as_ref().map(run_json),
         publish: publish(&state.head.line.publish),
+        git_changes: state.head.unaccepted.clone(),
+        usage: usage(&state.head.usage),
+        push: state.pushes().then(|| push(&state.head.line.remote.push)),
         tasks: views.iter().map(|v| task(state, v, now)).collect(),
         tally: tally(&words::tally(&views)),
     })
@@ -41,6 +46,8 @@ pub fn run(state: &State, now: Millis) -> Value {
         verdict,
         why,
         publish: publish(&state.head.line.publish),
+        git_changes: state.head.unaccepted.clone(),
+        push: state.pushes().then(|| push(&state.head.line.remote.push)),
         tasks: views.iter().map(|v| task(state, v, now)).collect(),
         tally: tally(&words::tally(&views)),
     })
@@ -56,6 +63,13 @@ pub(super) struct StatusJson {
     seq: u64,
     run: Option<RunJson>,
     publish: PublishJson,
+    /// What git was given to run while attempts ran, and nobody accepted; nothing lands while there is any.
+    git_changes: Vec<String>,
+    /// What all attempts ever used.
+    usage: UsageJson,
+    /// Absent where nothing is to be pushed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    push: Option<PublishJson>,
     tasks: Vec<TaskJson>,
     tally: TallyJson,
 }
@@ -68,6 +82,10 @@ struct RunReportJson {
     verdict: VerdictJson,
     why: Option<String>,
     publish: PublishJson,
+    /// What git was given to run while attempts ran, and nobody accepted; nothing lands while there is any.
+    git_changes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    push: Option<PublishJson>,
     tasks: Vec<TaskJson>,
     tally: TallyJson,
 }
@@ -82,7 +100,7 @@ enum VerdictJson {
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields, rename = "Run")]
-struct RunJson {
+pub(super) struct RunJson {
     id: String,
     began: u64,
     /// The run that was cut short before this one.
@@ -90,11 +108,13 @@ struct RunJson {
     ended: bool,
     /// Its `max_time` is over.
     time_up: bool,
+    /// What its attempts used, with those of the runs that it continues.
+    usage: UsageJson,
 }
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields, rename = "Publish")]
-struct PublishJson {
+pub(super) struct PublishJson {
     state: PublishState,
     /// Why it is held.
     why: Option<String>,
@@ -110,7 +130,7 @@ enum PublishState {
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields, rename = "Task")]
-struct TaskJson {
+pub(super) struct TaskJson {
     id: String,
     title: String,
     epic: Option<String>,
@@ -131,8 +151,20 @@ struct TaskJson {
     since: u64,
     /// Of a completed task.
     commit: Option<String>,
+    /// The files whose change has a task run again that was done.
+    inputs_changed: Vec<String>,
+    /// Checks that failed and passed when they were run again.
+    flaky: Vec<String>,
+    /// Checks that fail without the task's work too, and were passed over.
+    excused: Vec<String>,
+    /// A person said where it is: the reason.
+    marked: Option<String>,
     /// The last one, while the task is not completed.
     failure: Option<FailureJson>,
+    /// Further work that the agents of its last attempt named.
+    follow_up: Vec<FollowUpJson>,
+    /// What its attempts under the definition in force used.
+    usage: UsageJson,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -155,39 +187,13 @@ enum PhaseWord {
     Verify,
     Commit,
     Land,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[schemars(deny_unknown_fields, rename = "Reason")]
-struct ReasonJson {
-    kind: ReasonKind,
-    /// The same in words.
-    text: String,
-    /// The tasks it waits for.
-    tasks: Vec<String>,
-    /// The paths in conflict.
-    paths: Vec<String>,
-    /// Not before this time.
-    at: Option<u64>,
-}
-
-#[derive(Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum ReasonKind {
-    DependencyPending,
-    DependencyFailed,
-    Conflict,
-    NotBefore,
-    Held,
-    NoWorker,
-    NotSelected,
-    Draining,
-    Removed,
+    /// A person does not want it to go on.
+    Ending,
 }
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields, rename = "Failure")]
-struct FailureJson {
+pub(super) struct FailureJson {
     /// What kind of failure, as in the event log.
     class: String,
     message: String,
@@ -195,9 +201,17 @@ struct FailureJson {
     tail: String,
 }
 
+/// Work that is no part of the task. Nothing acts on it but people.
+#[derive(Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "FollowUp")]
+struct FollowUpJson {
+    title: String,
+    description: String,
+}
+
 #[derive(Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields, rename = "Tally")]
-struct TallyJson {
+pub(super) struct TallyJson {
     ready: usize,
     claimed: usize,
     in_progress: usize,
@@ -207,17 +221,18 @@ struct TallyJson {
     cancelled: usize,
 }
 
-fn run_json(run: &Run) -> RunJson {
+pub(super) fn run_json(run: &Run) -> RunJson {
     RunJson {
         id: run.id.to_string(),
         began: run.began.0,
         continues: run.continues.as_ref().map(|r| r.to_string()),
         ended: run.ended,
         time_up: run.time_up,
+        usage: usage(&run.usage),
     }
 }
 
-fn publish(publish: &Publish) -> PublishJson {
+pub(super) fn publish(publish: &Publish) -> PublishJson {
     match publish {
         Publish::Done => PublishJson { state: PublishState::Done, why: None },
         Publish::Owed => PublishJson { state: PublishState::Owed, why: None },
@@ -225,7 +240,15 @@ fn publish(publish: &Publish) -> PublishJson {
     }
 }
 
-fn task(state: &State, view: &TaskView, now: Millis) -> TaskJson {
+pub(super) fn push(push: &Push) -> PublishJson {
+    match push {
+        Push::Done => PublishJson { state: PublishState::Done, why: None },
+        Push::Owed => PublishJson { state: PublishState::Owed, why: None },
+        Push::Held(why) => PublishJson { state: PublishState::Held, why: Some(why.clone()) },
+    }
+}
+
+pub(super) fn task(state: &State, view: &TaskView, now: Millis) -> TaskJson {
     let task = state.tasks.get(&view.id);
     let spec = task.map(|t| t.spec.clone());
     TaskJson {
@@ -244,13 +267,22 @@ fn task(state: &State, view: &TaskView, now: Millis) -> TaskJson {
         failures: view.failures,
         since: view.since.0,
         commit: view.commit.clone(),
+        inputs_changed: view.renewed.clone(),
+        flaky: view.blemishes.flaky.clone(),
+        excused: view.blemishes.excused.clone(),
+        marked: view.marked.as_ref().map(|m| m.reason.clone()),
         failure: task.filter(|t| !t.is_completed()).and_then(|t| t.last_failure.as_ref()).map(failure),
+        follow_up: task.map(|t| t.follow_up.iter().map(follow_up).collect()).unwrap_or_default(),
+        usage: usage(&task.map(|t| t.usage).unwrap_or_default()),
     }
 }
 
-fn failure(failure: &Failure) -> FailureJson {
-    let class = serde_json::to_value(failure.class).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
-    FailureJson { class, message: failure.message.clone(), tail: failure.tail.clone() }
+fn follow_up(found: &FollowUp) -> FollowUpJson {
+    FollowUpJson { title: found.title.clone(), description: found.description.clone() }
+}
+
+pub(super) fn failure(failure: &Failure) -> FailureJson {
+    FailureJson { class: failure.class.name(), message: failure.message.clone(), tail: failure.tail.clone() }
 }
 
 fn status_word(status: Status) -> StatusWord {
@@ -272,27 +304,12 @@ fn phase_word(phase: &str) -> Option<PhaseWord> {
         "verify" => PhaseWord::Verify,
         "commit" => PhaseWord::Commit,
         "land" => PhaseWord::Land,
+        "ending" => PhaseWord::Ending,
         _ => return None,
     })
 }
 
-fn reason(reason: &Reason, now: Millis) -> ReasonJson {
-    let text = words::reason(reason, now);
-    let plain = |kind| ReasonJson { kind, text: text.clone(), tasks: Vec::new(), paths: Vec::new(), at: None };
-    match reason {
-        Reason::DependencyPending { tasks } => ReasonJson { tasks: ids(tasks), ..plain(ReasonKind::DependencyPending) },
-        Reason::DependencyFailed { task } => ReasonJson { tasks: vec![task.to_string()], ..plain(ReasonKind::DependencyFailed) },
-        Reason::Conflict { paths } => ReasonJson { paths: paths.clone(), ..plain(ReasonKind::Conflict) },
-        Reason::NotBefore { at } => ReasonJson { at: Some(at.0), ..plain(ReasonKind::NotBefore) },
-        Reason::Held { .. } => plain(ReasonKind::Held),
-        Reason::NoWorker => plain(ReasonKind::NoWorker),
-        Reason::NotSelected => plain(ReasonKind::NotSelected),
-        Reason::Draining => plain(ReasonKind::Draining),
-        Reason::Removed => plain(ReasonKind::Removed),
-    }
-}
-
-fn tally(tally: &BTreeMap<Status, usize>) -> TallyJson {
+pub(super) fn tally(tally: &BTreeMap<Status, usize>) -> TallyJson {
     let of = |status| tally.get(&status).copied().unwrap_or(0);
     TallyJson {
         ready: of(Status::Ready),

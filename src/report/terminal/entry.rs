@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::{Level, Options};
-use crate::base::text::one_line;
+use crate::base::text::{count, one_line};
 use crate::base::{Aid, Millis, TaskId, format_duration};
-use crate::core::{Due, Exit, Fact, Failure, Outcome, State};
-use crate::model::{Action, Spec, StepSpec};
+use crate::core::{Due, Exit, Fact, Failure, Hinted, Limits, Outcome, Pause, Stage, State, Task};
+use crate::model::{Action, AgentSpec, Spec, StepSpec};
+use crate::report::account::ends_attempt;
 use crate::report::style::Hue;
 use crate::report::text::last_lines;
 use crate::report::words::{self, MESSAGE, some};
@@ -24,11 +25,13 @@ pub(super) struct Entry {
     pub task: Option<TaskId>,
     pub text: String,
     pub more: Vec<String>,
+    /// Below them, the end of some output.
+    pub tail: Vec<String>,
 }
 
 impl Entry {
     fn new(level: Level, hue: Hue, sign: char, text: impl Into<String>) -> Self {
-        Self { level, hue, sign, task: None, text: text.into(), more: Vec::new() }
+        Self { level, hue, sign, task: None, text: text.into(), more: Vec::new(), tail: Vec::new() }
     }
     /// A step on the way.
     fn step(level: Level, text: impl Into<String>) -> Self {
@@ -50,6 +53,8 @@ pub(super) struct Teller {
     attempts: BTreeMap<TaskId, Attempt>,
     /// Something landed, or may have before a crash: that it reached the target is news.
     landed: bool,
+    /// What was said last of what is in the way of publishing and pushing: said once.
+    held: [Option<String>; 2],
 }
 
 impl Teller {
@@ -90,13 +95,22 @@ impl Teller {
             Fact::AgentEnded { n, exit, .. } => agent_ended(spec, *n, exit),
             Fact::Snapshotted { snap, .. } if snap.unchanged => Entry::step(Verbose, "changed nothing"),
             Fact::Snapshotted { .. } => Entry::step(Verbose, "files kept"),
-            Fact::CheckPassed { check, .. } => Entry::step(Verbose, format!("check passed: {}", check_label(state, spec, check))),
+            Fact::CheckPassed { .. } | Fact::CheckFailed { .. } | Fact::Compared { .. } | Fact::CheckExcused { .. } => {
+                checked(state, spec, fact)?
+            }
             Fact::Verified { n, .. } => {
                 let checks = spec.map_or(0, |s| s.checks_after(*n).len());
                 let level = if checks > 0 { Normal } else { Verbose };
                 Entry::step(level, format!("{}verify passed", step_of(spec, *n)))
             }
             Fact::Committed { commit, .. } => Entry::step(Verbose, format!("committed {}", commit.short())),
+            Fact::ApprovalAsked { .. } => Entry::new(
+                Quiet,
+                Hue::Changed,
+                '?',
+                format!("waits for approval: drover diff {task}, then drover approve {task} or reject"),
+            ),
+            Fact::Approved { .. } => Entry::new(Normal, Hue::Busy, '+', "approved"),
             Fact::LaneTaken { .. } => Entry::step(Verbose, "landing"),
             Fact::LandIntent { new, .. } => Entry::step(Verbose, format!("merged as {}", new.short())),
             Fact::LaneLost { .. } => Entry::step(Verbose, "the branch moved meanwhile; merging again"),
@@ -107,17 +121,37 @@ impl Teller {
             }
             Fact::Due { .. } => Entry::step(Verbose, "the wait is over"),
             Fact::Interrupted { .. } => Entry::new(Normal, Hue::Changed, '*', "interrupted; its work is kept"),
+            Fact::OverBudget { why, .. } => {
+                Entry::new(Level::Quiet, Hue::Bad, '!', format!("stopped, its work is kept: {}", one_line(why, MESSAGE)))
+            }
+            Fact::Held { agent, pause, .. } => held(agent, pause),
             Fact::AttemptFailed { failure, retry, aid, .. } => self.attempt_failed(task, aid, failure, retry.as_ref(), options),
-            Fact::Superseded { .. } => Entry::new(Normal, Hue::Changed, '~', "its definition changed: does not land, runs again"),
+            Fact::Superseded { .. } if state.tasks.get(task).is_some_and(Task::is_completed) => {
+                Entry::new(Normal, Hue::Changed, '~', "does not land: another clone has landed it first")
+            }
+            Fact::Superseded { .. } => {
+                Entry::new(Normal, Hue::Changed, '~', "its definition or its base changed: does not land, runs again")
+            }
+            Fact::Elsewhere { found, .. } => {
+                Entry::new(Normal, Hue::Changed, '~', format!("landed in another clone as {}: this attempt does not", found.commit.short()))
+            }
+            Fact::BlockedExternally { reason, .. } => {
+                Entry::new(Normal, Hue::Changed, '!', format!("blocked by something outside: {}", one_line(reason, MESSAGE)))
+            }
             Fact::Blocked { paths, .. } => {
                 let paths = some(paths.iter().map(String::as_str));
                 Entry::new(Quiet, Hue::Bad, '!', format!("blocked: conflict with what landed, in {paths}"))
             }
-            Fact::Defined { rerun: true, .. } => Entry::step(Verbose, "defined; starts anew"),
-            Fact::Defined { .. } => Entry::step(Verbose, "defined"),
+            Fact::Defined { inputs, rerun, .. } => defined(inputs, *rerun),
             Fact::Recalled(r) => Entry::new(Normal, Hue::Good, '=', format!("found in history: landed as {}", r.commit.short())),
+            Fact::Hinted(hinted) => said(hinted),
+            Fact::Moved { from, .. } => Entry::new(Normal, Hue::Changed, '>', format!("was `{from}` before")),
+            Fact::Reverted { commit, .. } => {
+                Entry::new(Normal, Hue::Changed, '!', format!("reverted in {}: not done again unasked", commit.short()))
+            }
+            Fact::Restored { .. } => Entry::new(Normal, Hue::Good, '=', "whole again: its revert was reverted"),
             Fact::Removed { .. } => Entry::new(Verbose, Hue::Changed, '-', "left the files"),
-            _ => return None,
+            _ => return asked(fact),
         })
     }
 
@@ -125,9 +159,13 @@ impl Teller {
         let nth = self.attempts.get(task).map(|a| format!(", attempt {} of {}", a.nth, a.of)).unwrap_or_default();
         let attempt = state.tasks.get(task).and_then(|t| t.attempt()).filter(|a| a.aid == *aid);
         let resumed = if attempt.is_some_and(|a| a.restore.is_some()) { ", goes on from the interrupted one" } else { "" };
-        let mut agents: Vec<&str> = spec.map(|s| s.agents().map(|a| a.name.as_str()).collect()).unwrap_or_default();
+        let who = |a: &AgentSpec| match attempt.map_or(a, |attempt| attempt.agent(a)) {
+            other if other.name != a.name => format!("{} for {}, which is stopped", other.name, a.name),
+            _ => a.name.clone(),
+        };
+        let mut agents: Vec<String> = spec.map(|s| s.agents().map(who).collect()).unwrap_or_default();
         agents.dedup();
-        let agents = if agents.is_empty() { String::new() } else { format!(" ({})", one_line(&agents.join(","), 40)) };
+        let agents = if agents.is_empty() { String::new() } else { format!(" ({})", one_line(&agents.join(","), 80)) };
         let title = spec.map(|s| format!(": {}", one_line(&s.title, 60))).unwrap_or_default();
         Entry::new(Level::Normal, Hue::Busy, '+', format!("claimed{nth}{resumed}{agents}{title}"))
     }
@@ -148,9 +186,9 @@ impl Teller {
         entry.more.extend(message);
         // One that is tried again says why; its output is for the verbose.
         if retry.is_none() || options.level == Level::Verbose {
-            entry.more.extend(last_lines(&failure.tail, TAIL).into_iter().map(|line| format!("| {line}")));
+            entry.tail.extend(last_lines(&failure.tail, TAIL).into_iter().map(|line| format!("| {line}")));
             let log = (options.log)(task, aid);
-            entry.more.extend(log.map(|path| format!("log: {}", one_line(&path, 1000))));
+            entry.tail.extend(log.map(|path| format!("log: {}", one_line(&path, 1000))));
         }
         entry
     }
@@ -163,32 +201,112 @@ impl Teller {
             Fact::RunBegan { continues: Some(before), .. } => {
                 Entry::new(Normal, Hue::Busy, '*', format!("goes on where run {before} was cut short"))
             }
+            Fact::PauseMoved { agent, stage: Stage::Trying(_) } => {
+                Entry::new(Normal, Hue::Busy, '*', format!("agent `{}` is tried again, with one task first", one_line(agent, 40)))
+            }
+            Fact::AllSuspended { on: true } => {
+                Entry::new(Normal, Hue::Changed, 'x', "everything is suspended by a person: nothing more is begun")
+            }
+            Fact::AllSuspended { .. } => Entry::new(Normal, Hue::Busy, '+', "nothing is suspended any more"),
+            Fact::Limited(Limits { workers: Some(n), .. }) => Entry::step(Verbose, format!("{} at a time", count(*n as usize, "attempt"))),
             Fact::TimeUp => Entry::new(Normal, Hue::Changed, '!', "max_time is over: nothing more is started"),
             Fact::PolicySet { .. } => Entry::step(Verbose, "project settings taken over"),
             Fact::LineSynced { tip } => Entry::step(Verbose, format!("starts from {}", tip.short())),
             Fact::Published { tip } => {
+                self.held[0] = None;
                 Entry::new(if self.landed { Normal } else { Verbose }, Hue::Good, '=', format!("published {}", tip.short()))
             }
-            Fact::PublishHeld { why } => {
+            Fact::PublishAsked { restore: true } => {
+                Entry::new(Normal, Hue::Busy, '*', "what the target lost is to come back: a person asked for it")
+            }
+            Fact::PublishAsked { restore: false } => Entry::step(Verbose, "a person asked to publish"),
+            Fact::PublishHeld { why, .. } => {
+                if self.held[0].replace(why.clone()).as_ref() == Some(why) {
+                    return None;
+                }
                 Entry::new(Normal, Hue::Changed, '!', format!("landed, but waiting for your checkout: {}", one_line(why, MESSAGE)))
+            }
+            Fact::GitChanged { found, .. } if found.is_empty() => {
+                Entry::new(Normal, Hue::Good, '=', "what git was given to run is gone again")
+            }
+            Fact::GitChanged { found, during } => {
+                let during = some(during.iter().map(TaskId::as_str).collect::<Vec<_>>().into_iter());
+                let text = format!("git was given commands to run: nothing more lands. Under way: {during}");
+                let mut entry = Entry::new(Level::Quiet, Hue::Bad, '!', text);
+                entry.more.extend(found.iter().take(LINES).map(|change| one_line(change, 2 * MESSAGE)));
+                entry
+            }
+            Fact::Pushed { tip } => {
+                self.held[1] = None;
+                Entry::new(if self.landed { Normal } else { Verbose }, Hue::Good, '=', format!("pushed {}", tip.short()))
+            }
+            Fact::PushHeld { why, .. } => {
+                if self.held[1].replace(why.clone()).as_ref() == Some(why) {
+                    return None;
+                }
+                Entry::new(Normal, Hue::Changed, '!', format!("landed, but not pushed: {}", one_line(why, MESSAGE)))
             }
             _ => return None,
         })
     }
 }
 
-fn ends_attempt(fact: &Fact) -> bool {
-    use Fact::*;
-    matches!(fact, Landed { .. } | Done { .. } | Interrupted { .. } | AttemptFailed { .. } | Superseded { .. } | Blocked { .. })
+/// What a person wants of a task.
+fn asked(fact: &Fact) -> Option<Entry> {
+    use Level::Normal;
+    Some(match fact {
+        Fact::Retried { .. } => Entry::new(Normal, Hue::Busy, '^', "has all its attempts again: a person says so"),
+        Fact::Suspended { on: true, .. } => Entry::new(Normal, Hue::Changed, 'x', "suspended by a person"),
+        Fact::Suspended { .. } => Entry::new(Normal, Hue::Busy, '+', "suspended no more"),
+        Fact::Marked { mark, .. } => {
+            let text = format!("marked {} by a person: {}", mark.word(), one_line(&mark.reason, MESSAGE));
+            Entry::new(Normal, Hue::Changed, '~', text)
+        }
+        Fact::Cancelled { .. } => Entry::new(Normal, Hue::Changed, 'x', "cancelled by a person"),
+        Fact::EndAsked { .. } => Entry::new(Normal, Hue::Changed, 'x', "is ended: a person does not want it to go on"),
+        Fact::Withdrawn { .. } => Entry::new(Normal, Hue::Changed, 'x', "ended by a person; its work is kept"),
+        Fact::Reset { .. } => Entry::new(Normal, Hue::Busy, '~', "reset by a person: as if nothing had been done of it"),
+        _ => return None,
+    })
+}
+
+fn defined(inputs: &[String], rerun: bool) -> Entry {
+    match (inputs, rerun) {
+        ([], true) => Entry::step(Level::Verbose, "defined; starts anew"),
+        ([], false) => Entry::step(Level::Verbose, "defined"),
+        _ => {
+            let inputs = some(inputs.iter().map(String::as_str));
+            Entry::new(Level::Normal, Hue::Changed, '~', format!("runs again: {inputs} changed"))
+        }
+    }
+}
+
+/// An agent that pauses, for everybody.
+fn held(agent: &str, pause: &Pause) -> Entry {
+    let agent = one_line(agent, 40);
+    let (level, hue, fate) = match &pause.stage {
+        Stage::Waiting(due) => (Level::Normal, Hue::Changed, format!("tried again in {}", wait(due))),
+        _ => (Level::Quiet, Hue::Bad, "not started any more in this run".into()),
+    };
+    let text = format!("no attempt used: agent `{agent}` is {}, {fate}: {}", pause.kind.words(), one_line(&pause.message, 2 * MESSAGE));
+    Entry::new(level, hue, '^', text)
+}
+
+/// What a person has to say to the next attempt.
+fn said(hinted: &Hinted) -> Entry {
+    let told = hinted.text.as_ref().map_or("hints taken back".to_owned(), |text| format!("hint: {}", one_line(text, MESSAGE)));
+    Entry::new(Level::Normal, Hue::Plain, '>', told)
 }
 
 fn agent_ended(spec: Option<&Spec>, n: usize, exit: &Exit) -> Entry {
     let step: Option<&StepSpec> = spec.and_then(|s| s.steps.get(n));
     let who = if step.is_some_and(|s| matches!(s.action, Action::Shell(_))) { "command" } else { "agent" };
     let how = match &exit.outcome {
+        Outcome::Blocked(_) => "says that something outside blocks it",
         Outcome::Succeeded => "ended",
         Outcome::Failed(_) => "ended and failed",
         Outcome::Interrupted => "was interrupted",
+        Outcome::Held(_) => "could not work",
     };
     Entry::step(Level::Normal, format!("{}{who} {how}", step_of(spec, n)))
 }
@@ -200,6 +318,28 @@ fn step_of(spec: Option<&Spec>, n: usize) -> String {
         Some((s, step)) => format!("step {} of {} ({}): ", n + 1, s.steps.len(), step.id),
         None => String::new(),
     }
+}
+
+fn checked(state: &State, spec: Option<&Spec>, fact: &Fact) -> Option<Entry> {
+    use Level::{Normal, Verbose};
+    let named = |check: &str| check_label(state, spec, check);
+    Some(match fact {
+        Fact::CheckPassed { check, again: true, .. } => {
+            Entry::new(Normal, Hue::Changed, '?', format!("flaky: `{}` failed, and passed when it was run again", named(check)))
+        }
+        Fact::CheckPassed { check, .. } => Entry::step(Verbose, format!("check passed: {}", named(check))),
+        Fact::CheckFailed { label, times: 1, .. } => Entry::step(Verbose, format!("`{}` failed, and is run again", one_line(label, 80))),
+        Fact::CheckFailed { label, .. } => Entry::step(Verbose, format!("`{}` failed again", one_line(label, 80))),
+        Fact::Compared { commit, check, green, .. } => {
+            let comes = if *green { "passes" } else { "fails" };
+            Entry::step(Verbose, format!("`{}` {comes} on {}", named(check), commit.short()))
+        }
+        Fact::CheckExcused { check, baseline, .. } => {
+            let text = format!("passed over: `{}` fails on {} too, without this work", named(check), baseline.short());
+            Entry::new(Normal, Hue::Changed, '?', text)
+        }
+        _ => return None,
+    })
 }
 
 fn check_label(state: &State, spec: Option<&Spec>, key: &str) -> String {

@@ -1,13 +1,21 @@
 //! Text for people: a plan, where everything stands, how a run went.
 
+mod chronicle;
+mod explain;
 mod plan;
 mod status;
 mod summary;
+mod tree;
 
+pub use chronicle::chronicle;
+pub use explain::explain;
 pub use plan::{Heading, plan};
+pub(super) use plan::{head, totals};
 pub use status::{StatusOptions, status};
 pub use summary::{SummaryOptions, summary};
+pub(super) use summary::{outcome, verdict};
 
+pub use super::words::reverted;
 use crate::base::text::block;
 
 /// The last `most` lines of a text, each safe to show and of bounded length. Of a line that

@@ -2,7 +2,7 @@
 
 use crate::base::Oid;
 use crate::base::text::{count, one_line};
-use crate::plan::{Action, Line, Plan, Summary};
+use crate::plan::{Action, Line, Moved, Plan, Summary};
 use crate::report::style::{Hue, Paint, Row, table};
 use crate::report::words::MESSAGE;
 
@@ -24,13 +24,17 @@ const DETAIL: usize = 44;
 /// Changes, what will run, what needs a person. What is as it was is shown to the `verbose`.
 pub fn plan(plan: &Plan, heading: &Heading, verbose: bool, color: bool) -> String {
     let mut out = format!("{}\n", head(heading));
-    let rows: Vec<Row> = plan.lines.iter().filter(|l| verbose || !l.quiet).map(row).collect();
+    let lines = plan.lines.iter().filter(|l| verbose || !l.quiet).map(row);
+    let rows: Vec<Row> = plan.moved.iter().map(moved).chain(lines).collect();
     out.push_str(&table(&rows, Paint { on: color }));
     if plan.policy_changed && !plan.first {
         out.push_str("  ~ project settings changed\n");
     }
     for note in &plan.notes {
-        out.push_str(&format!("note: {}\n", one_line(note, 400)));
+        // What is to be pasted stands by itself.
+        let mut lines = note.lines().map(|line| one_line(line, 400));
+        out.push_str(&format!("note: {}\n", lines.next().unwrap_or_default()));
+        out.extend(lines.map(|line| format!("    {line}\n")));
     }
     for error in &plan.errors {
         out.push_str(&format!("error: {}\n", one_line(error, 400)));
@@ -42,7 +46,7 @@ pub fn plan(plan: &Plan, heading: &Heading, verbose: bool, color: bool) -> Strin
     out
 }
 
-fn head(h: &Heading) -> String {
+pub fn head(h: &Heading) -> String {
     let tip = h.tip.as_ref().map(|t| format!(" @ {}", t.short())).unwrap_or_default();
     let mut counts = vec![count(h.tasks, "task")];
     if h.epics > 0 {
@@ -60,17 +64,22 @@ fn row(line: &Line) -> Row {
     Row { hue: hue(line.action), sign: line.action.sign(), cells }
 }
 
+fn moved(moved: &Moved) -> Row {
+    let at = format!("moved ({}:{})", one_line(&moved.source.file, 200), moved.source.line);
+    Row { hue: Hue::Changed, sign: '>', cells: vec![format!("{} -> {}", moved.from, moved.to), String::new(), String::new(), at] }
+}
+
 fn hue(action: Action) -> Hue {
     match action {
         Action::Resume => Hue::Busy,
         Action::Create | Action::Waiting => Hue::Good,
         Action::Retry | Action::Rerun | Action::Keep => Hue::Changed,
-        Action::Drop | Action::Leave | Action::Failed | Action::Blocked => Hue::Bad,
+        Action::Drop | Action::Leave | Action::Reverted | Action::Failed | Action::Blocked => Hue::Bad,
         Action::UpToDate => Hue::Plain,
     }
 }
 
-fn totals(plan: &Plan) -> String {
+pub fn totals(plan: &Plan) -> String {
     let (moving, standing) = counts(&plan.summary);
     if !plan.is_pending() && moving.is_empty() && plan.errors.is_empty() {
         let rest = if standing.is_empty() { "no tasks".to_owned() } else { standing.join(", ") };
@@ -81,7 +90,8 @@ fn totals(plan: &Plan) -> String {
     let mut out = format!("Plan: {moving}{standing}.\n");
     if plan.bounds.to_run > 0 {
         let path = count(plan.bounds.critical_path, "task");
-        out.push_str(&format!("Bounds: {} at a time, critical path {path}.\n", plan.bounds.workers));
+        let cost = plan.bounds.cost_microusd.filter(|c| *c > 0).map(|c| format!("at most ${:.2}, ", c as f64 / 1e6)).unwrap_or_default();
+        out.push_str(&format!("Bounds: {} at a time, {cost}critical path {path}.\n", plan.bounds.workers));
     }
     out
 }
@@ -94,11 +104,13 @@ fn counts(s: &Summary) -> (Vec<String>, Vec<String>) {
         (s.run, "to run"),
         (s.retry, "to retry"),
         (s.rerun, "to run again"),
+        (s.moved, "renamed"),
         (s.drop, "to drop"),
         (s.leave, "to finish and leave"),
     ];
     let standing = [
         (s.failed, "failed"),
+        (s.reverted, "reverted"),
         (s.blocked, "blocked"),
         (s.keep, "kept as done"),
         (s.not_selected, "not selected"),

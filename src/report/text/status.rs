@@ -1,9 +1,8 @@
 //! Where everything stands.
 
-use std::collections::{BTreeMap, BTreeSet};
-
+use super::tree::tree;
 use crate::base::text::one_line;
-use crate::base::{Millis, TaskId, format_duration};
+use crate::base::{Millis, format_duration};
 use crate::core::State;
 use crate::core::view::{Status, TaskView};
 use crate::report::style::{Paint, Row, table};
@@ -11,8 +10,10 @@ use crate::report::words::{self, MESSAGE};
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StatusOptions {
-    /// Tasks below what they wait for, instead of by status.
+    /// Tasks below their epics and what they wait for, instead of by status.
     pub tree: bool,
+    /// Where branches cannot be drawn.
+    pub ascii: bool,
     /// The counts alone.
     pub oneline: bool,
     pub color: bool,
@@ -25,14 +26,30 @@ pub fn status(state: &State, now: Millis, options: StatusOptions) -> String {
     let views = state.views();
     let tally = words::count_up(&views);
     if options.oneline {
-        return format!("{project}: {tally}\n");
+        return format!("{project}: {tally}{}\n", in_short(state, options.deserted));
     }
-    let rows = if options.tree { tree(state, &views, now) } else { list(views, now) };
+    let rows = if options.tree { tree(state, &views, now, options.ascii) } else { list(views, now) };
     let mut out = format!("{project} · {}\n", run(state, now, options.deserted));
     out.push_str(&table(&rows, Paint { on: options.color }));
     out.push_str(&format!("{tally}.\n"));
-    out.extend(words::publish(state).map(|line| format!("{line}\n")));
+    out.extend(state.tasks.iter().filter(|(_, t)| !t.removed).filter_map(|(id, t)| words::follow_up(id, &t.follow_up)));
+    out.extend(words::usage(&state.head.usage).map(|used| format!("Used so far: {used}.\n")));
+    out.extend(words::publish(state).into_iter().chain(words::push(state)).map(|line| format!("{line}\n")));
+    out.extend(words::stopped(state).iter().map(|line| format!("{line}\n")));
     out
+}
+
+/// What a glance should not miss beside the counts.
+fn in_short(state: &State, deserted: bool) -> String {
+    let under_way = state.head.run.as_ref().is_some_and(|run| !run.ended);
+    let told = [
+        (under_way && !deserted, "at work"),
+        (under_way && deserted, "was cut short"),
+        (state.is_landing_stopped(), "landing is stopped"),
+        (words::publish(state).is_some(), "not yet published"),
+        (words::push(state).is_some(), "not yet pushed"),
+    ];
+    told.iter().filter(|(so, _)| *so).map(|(_, what)| format!("; {what}")).collect()
 }
 
 fn run(state: &State, now: Millis, deserted: bool) -> String {
@@ -52,8 +69,8 @@ fn list(mut views: Vec<TaskView>, now: Millis) -> Vec<Row> {
     views.iter().map(|v| row(v, v.id.to_string(), now)).collect()
 }
 
-fn row(view: &TaskView, name: String, now: Millis) -> Row {
-    let (hue, sign) = words::sign(view.status);
+pub(super) fn row(view: &TaskView, name: String, now: Millis) -> Row {
+    let (hue, sign) = words::mark(view);
     Row { hue, sign, cells: vec![name, words::status(view), one_line(&view.title, 40), told(view, now)] }
 }
 
@@ -62,47 +79,22 @@ fn told(view: &TaskView, now: Millis) -> String {
     let since = format_duration(now.since(view.since));
     let attempt = format!("attempt {} of {}", view.failures.saturating_add(1).min(view.max_attempts), view.max_attempts);
     let reason = view.reason.as_ref().map(|r| words::reason(r, now));
+    let renewed =
+        (!view.renewed.is_empty()).then(|| format!("runs again: {} changed", words::some(view.renewed.iter().map(String::as_str))));
+    let reason = Some(join([renewed, reason, None])).filter(|words| !words.is_empty());
     let failure = view.last_failure.as_deref().map(|m| one_line(m.lines().next().unwrap_or_default(), MESSAGE));
     match view.status {
         Status::Completed => match &view.commit {
-            Some(commit) => format!("{}, {since} ago", commit.get(..7).unwrap_or(commit)),
-            None => format!("{since} ago"),
+            Some(commit) => join([Some(format!("{}, {since} ago", commit.get(..7).unwrap_or(commit))), reason, words::blemishes(view)]),
+            None => join([Some(format!("{since} ago")), words::marked(view), None]),
         },
         Status::Claimed | Status::InProgress => join([Some(attempt), Some(since), reason]),
         Status::Failed => join([Some(format!("{since} ago")), failure, None]),
         Status::Ready | Status::Blocked if view.failures > 0 => join([Some(attempt), reason, failure]),
-        Status::Ready | Status::Blocked | Status::Cancelled => join([reason, None, None]),
+        Status::Ready | Status::Blocked | Status::Cancelled => join([reason, words::marked(view), None]),
     }
 }
 
 fn join(parts: [Option<String>; 3]) -> String {
     parts.into_iter().flatten().filter(|p| !p.is_empty()).collect::<Vec<_>>().join("; ")
-}
-
-/// Deeper levels are drawn at this one: a chain may be as long as the project.
-const DEEPEST: usize = 20;
-
-/// Each task once, below the last of those it waits for; the reason names the others.
-fn tree(state: &State, views: &[TaskView], now: Millis) -> Vec<Row> {
-    let shown: BTreeMap<&TaskId, &TaskView> = views.iter().map(|v| (&v.id, v)).collect();
-    let mut below: BTreeMap<&TaskId, Vec<&TaskView>> = BTreeMap::new();
-    let mut stack: Vec<(&TaskView, usize)> = Vec::new();
-    // Backwards, because the stack turns them round once more.
-    for view in views.iter().rev() {
-        let needs = state.tasks.get(&view.id).map(|t| t.spec.depends_on.as_slice()).unwrap_or_default();
-        match needs.iter().rfind(|d| shown.contains_key(d)) {
-            Some(above) => below.entry(above).or_default().push(view),
-            None => stack.push((view, 0)),
-        }
-    }
-    let mut drawn: BTreeSet<&TaskId> = BTreeSet::new();
-    let mut rows = Vec::new();
-    while let Some((view, depth)) = stack.pop() {
-        drawn.insert(&view.id);
-        rows.push(row(view, format!("{}{}", "  ".repeat(depth.min(DEEPEST)), view.id), now));
-        stack.extend(below.get(&view.id).into_iter().flatten().map(|b| (*b, depth + 1)));
-    }
-    // An attempt under an old definition can close a circle for a while; nothing stays hidden.
-    rows.extend(views.iter().filter(|v| !drawn.contains(&v.id)).map(|v| row(v, v.id.to_string(), now)));
-    rows
 }

@@ -5,6 +5,7 @@ use crate::base::text::{count, one_line};
 use crate::base::{Millis, TaskId, format_duration};
 use crate::core::view::{Status, TaskView, Verdict};
 use crate::core::{State, Task};
+use crate::model::Strategy;
 use crate::report::style::{Paint, Row, table};
 use crate::report::words;
 
@@ -23,11 +24,16 @@ pub struct SummaryOptions<'a> {
 /// Every selected task with its end and the reason for it, what failed in full, the verdict.
 pub fn summary(state: &State, now: Millis, options: &SummaryOptions) -> String {
     let selected: Vec<TaskView> = state.views().into_iter().filter(|v| state.selection.holds(&v.id)).collect();
+    body(state, &selected, now, options) + &verdict(state, &selected, now)
+}
+
+/// The same without the verdict.
+pub(super) fn body(state: &State, selected: &[TaskView], now: Millis, options: &SummaryOptions) -> String {
     let before = selected.iter().filter(|v| done_before(state, v)).count();
     let mut rows: Vec<(Option<usize>, Row)> = Vec::new();
     for view in selected.iter().filter(|v| options.verbose || !done_before(state, v)) {
         if !options.quiet || view.status == Status::Failed {
-            rows.push((Status::ALL.iter().position(|s| *s == view.status), row(view, now)));
+            rows.push((Status::ALL.iter().position(|s| *s == view.status), row(state, view, now)));
         }
     }
     rows.sort_by_key(|(place, _)| *place);
@@ -36,12 +42,21 @@ pub fn summary(state: &State, now: Millis, options: &SummaryOptions) -> String {
     for view in selected.iter().filter(|v| v.status == Status::Failed) {
         out.extend(state.tasks.get(&view.id).map(|task| failed(&view.id, task, options)));
     }
+    if !options.quiet {
+        out.extend(selected.iter().filter(|v| !done_before(state, v)).filter_map(|v| follow_up(state, v)));
+    }
     if before > 0 && !options.verbose && !options.quiet {
         out.push_str(&format!("  {before} done before this run\n"));
     }
-    out.extend(words::publish(state).map(|line| format!("{line}\n")));
-    out.push_str(&verdict(state, &selected, now));
+    out.extend(words::publish(state).into_iter().chain(words::push(state)).map(|line| format!("{line}\n")));
+    out.extend(words::stopped(state).iter().map(|line| format!("{line}\n")));
+    let used = state.head.run.as_ref().and_then(|r| words::usage(&r.usage));
+    out.extend(used.map(|used| format!("Used in this run: {used}.\n")));
     out
+}
+
+fn follow_up(state: &State, view: &TaskView) -> Option<String> {
+    words::follow_up(&view.id, &state.tasks.get(&view.id)?.follow_up)
 }
 
 fn done_before(state: &State, view: &TaskView) -> bool {
@@ -50,15 +65,33 @@ fn done_before(state: &State, view: &TaskView) -> bool {
     done.zip(began).is_some_and(|(done, began)| done.at < began)
 }
 
-fn row(view: &TaskView, now: Millis) -> Row {
-    let (hue, sign) = words::sign(view.status);
+fn row(state: &State, view: &TaskView, now: Millis) -> Row {
+    let (hue, sign) = words::mark(view);
+    let (status, told) = outcome(state, view, now);
+    Row { hue, sign, cells: vec![view.id.to_string(), status, told] }
+}
+
+/// Its status, and what there is to say about it.
+pub fn outcome(state: &State, view: &TaskView, now: Millis) -> (String, String) {
     let told = match view.status {
-        Status::Completed => view.commit.as_ref().map(|c| format!("landed {}", c.get(..7).unwrap_or(c))).unwrap_or_default(),
+        Status::Completed if view.reason.is_some() => view.reason.as_ref().map(|r| words::reason(r, now)).unwrap_or_default(),
+        Status::Completed => {
+            let landed = view.commit.as_ref().map(|c| landed(state, view, c));
+            landed.into_iter().chain(words::marked(view)).chain(words::blemishes(view)).collect::<Vec<_>>().join("; ")
+        }
         Status::Failed => format!("after {}", count(view.failures as usize, "attempt")),
         Status::Claimed | Status::InProgress => "goes on with the next start".into(),
         _ => view.reason.as_ref().map(|r| words::reason(r, now)).unwrap_or_else(|| "not started".into()),
     };
-    Row { hue, sign, cells: vec![view.id.to_string(), words::status(view), told] }
+    (words::status(view), told)
+}
+
+fn landed(state: &State, view: &TaskView, commit: &str) -> String {
+    let short = commit.get(..7).unwrap_or(commit);
+    match state.policy.merge.strategy {
+        Strategy::Branch => format!("landed {short}, branch drover/{}", view.id),
+        Strategy::Merge | Strategy::Squash | Strategy::Rebase => format!("landed {short}"),
+    }
 }
 
 /// The message in full, the end of the output, and where the rest is.
@@ -73,7 +106,7 @@ fn failed(id: &TaskId, task: &Task, options: &SummaryOptions) -> String {
     out
 }
 
-fn verdict(state: &State, selected: &[TaskView], now: Millis) -> String {
+pub fn verdict(state: &State, selected: &[TaskView], now: Millis) -> String {
     let counts = words::count_up(selected);
     let took = state.head.run.as_ref().map(|r| format!(" in {}", format_duration(now.since(r.began)))).unwrap_or_default();
     match state.verdict() {

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use super::trouble::{Trouble, guard};
 use super::{FILE, layout, open};
+use crate::fault;
 use crate::store::{StoreError, dir};
 
 /// What a store is called, before the creator's process id, while it is being made.
@@ -26,6 +27,7 @@ pub fn create(dir: &Path, path: &Path) -> Result<(), StoreError> {
     let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&temporary).map_err(io)?;
     guard(path, || Ok(on_backend(FileBackend::new(file)?)?.close()?))?;
     File::open(&temporary).and_then(|f| f.sync_all()).map_err(io)?;
+    fault::point("store.made");
     publish(&temporary, path).map_err(|e| io(e.into()))?;
     dir::sync(dir).map_err(io)
 }

@@ -16,7 +16,7 @@ use crate::store::assemble::assemble;
 use crate::store::{Batch, Record, StoreError, codec};
 
 /// The version of the tables; records carry a version of their own.
-const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 1;
 
 /// `layout` -> [`LAYOUT`].
 const META: TableDefinition<&str, u32> = TableDefinition::new("meta");
@@ -90,6 +90,17 @@ pub fn read_state(transaction: &ReadTransaction, target: &str) -> Result<Option<
     assemble(head, rows, |seq| record(&journal, number, seq)).map(Some)
 }
 
+/// What tells one record of a target from every other: its header, which counts the facts and
+/// names the run, and its last fact, which says when.
+pub fn read_mark(transaction: &ReadTransaction, target: &str) -> Result<Option<Vec<u8>>, Trouble> {
+    let Some(number) = number_of(transaction, target)? else { return Ok(None) };
+    let head = transaction.open_table(HEADS)?;
+    let Some(head) = head.get(number)? else { return Ok(None) };
+    let journal = transaction.open_table(JOURNAL)?;
+    let Some((_, last)) = journal.range((number, 0)..=(number, u64::MAX))?.next_back().transpose()? else { return Ok(None) };
+    Ok(Some([head.value(), last.value()].concat()))
+}
+
 fn read_rows(transaction: &ReadTransaction, target: u32) -> Result<Vec<(TaskId, Task)>, Trouble> {
     let table = transaction.open_table(ROWS)?;
     let mut rows = Vec::new();
@@ -108,18 +119,30 @@ fn read_rows(transaction: &ReadTransaction, target: u32) -> Result<Vec<(TaskId, 
 }
 
 pub fn read_history(transaction: &ReadTransaction, target: &str, after: u64, limit: usize) -> Result<Vec<Record>, Trouble> {
-    let Some(number) = number_of(transaction, target)? else { return Ok(Vec::new()) };
-    let Some(first) = after.checked_add(1) else { return Ok(Vec::new()) };
     let mut records = Vec::new();
+    scan_history(transaction, target, after, limit, |record| records.push(record))?;
+    Ok(records)
+}
+
+/// Hands over one record after the other: a journal may be long.
+pub fn scan_history(
+    transaction: &ReadTransaction,
+    target: &str,
+    after: u64,
+    limit: usize,
+    mut take: impl FnMut(Record),
+) -> Result<(), Trouble> {
+    let Some(number) = number_of(transaction, target)? else { return Ok(()) };
+    let Some(first) = after.checked_add(1) else { return Ok(()) };
     let journal = transaction.open_table(JOURNAL)?;
     for (entry, seq) in journal.range((number, first)..=(number, u64::MAX))?.zip(first..).take(limit) {
         let (key, bytes) = entry?;
         if key.value().1 != seq {
             return Err(missing(format!("fact {seq}")).into());
         }
-        records.push(decode_record(number, seq, bytes.value())?);
+        take(decode_record(number, seq, bytes.value())?);
     }
-    Ok(records)
+    Ok(())
 }
 
 fn number_of(transaction: &ReadTransaction, target: &str) -> Result<Option<u32>, Trouble> {
@@ -151,7 +174,7 @@ pub fn write(db: &Database, target: &str, batch: &Batch) -> Result<(), Trouble> 
     Ok(transaction.commit()?)
 }
 
-fn begin_write(db: &Database) -> Result<WriteTransaction, Trouble> {
+pub fn begin_write(db: &Database) -> Result<WriteTransaction, Trouble> {
     let mut transaction = db.begin_write()?;
     transaction.set_durability(Durability::Immediate)?;
     transaction.set_two_phase_commit(true);

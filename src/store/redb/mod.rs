@@ -3,19 +3,24 @@
 //! Readers copy one transaction into an owned state and close: a reader that stops half-way
 //! must not stall the writer. A file that cannot be read is an error, and is never replaced.
 
+mod aside;
 mod cautious;
 mod create;
+mod follow;
 mod layout;
 mod open;
 mod trouble;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ::redb::{Database, ReadableDatabase, StorageBackend};
 
-use super::{Batch, Record, Store, StoreError, dir};
+use super::{Batch, Follower, Record, Store, StoreError, dir};
+use crate::base::sha256_hex;
 use crate::core::State;
+pub use aside::{Overview, is_whole, overview, set_aside};
 use trouble::guard;
 
 /// The name of the store in the state directory.
@@ -24,7 +29,7 @@ pub const FILE: &str = "store.redb";
 /// The store, open for writing.
 #[derive(Debug)]
 pub struct RedbStore {
-    db: Database,
+    db: Arc<Database>,
     path: PathBuf,
     /// Device and inode of the file, if it is one.
     file: Option<(u64, u64)>,
@@ -42,7 +47,7 @@ impl RedbStore {
         if !open::is_there(&path)? {
             create::create(dir, &path)?;
         }
-        let db = open::writable(&path)?;
+        let db = Arc::new(open::writable(&path)?);
         let file = identity(&path);
         Ok(Self { db, path, file, dead: None })
     }
@@ -51,7 +56,7 @@ impl RedbStore {
     /// a disk: the backend must grant the locks it is asked for.
     pub fn with_backend(backend: impl StorageBackend) -> Result<Self, StoreError> {
         let path = PathBuf::from("(a backend)");
-        let db = guard(&path, || create::on_backend(backend))?;
+        let db = Arc::new(guard(&path, || create::on_backend(backend))?);
         Ok(Self { db, path, file: None, dead: None })
     }
 }
@@ -93,6 +98,10 @@ impl Store for RedbStore {
     fn history(&self, target: &str, after: u64, limit: usize) -> Result<Vec<Record>, StoreError> {
         guard(&self.path, || layout::read_history(&self.db.begin_read()?, target, after, limit))
     }
+
+    fn follower(&self) -> Box<dyn Follower> {
+        Box::new(follow::RedbFollower { db: self.db.clone(), path: self.path.clone() })
+    }
 }
 
 /// The state of a target as of the last commit, read beside a writer, if there is one.
@@ -102,8 +111,28 @@ pub fn snapshot(dir: &Path, target: &str) -> Result<Option<State>, StoreError> {
     Ok(found.flatten())
 }
 
+/// What tells the record of a target, and the file that it is in, from what either was or will be
+/// when anything is written. `None`: there is no such record.
+pub fn mark(dir: &Path, target: &str) -> Result<Option<String>, StoreError> {
+    let Ok(meta) = std::fs::symlink_metadata(dir.join(FILE)) else { return Ok(None) };
+    let Some(Some(record)) = open::read(dir, |transaction| layout::read_mark(transaction, target))? else { return Ok(None) };
+    let file = (meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec());
+    Ok(Some(format!("{file:?} {}", sha256_hex(&record))))
+}
+
 /// As [`Store::history`], read beside a writer, if there is one; empty if there is no store.
 pub fn read_history(dir: &Path, target: &str, after: u64, limit: usize) -> Result<Vec<Record>, StoreError> {
     let found = open::read(dir, |transaction| layout::read_history(transaction, target, after, limit))?;
+    Ok(found.unwrap_or_default())
+}
+
+/// What `pick` takes of each record of a target, read beside a writer, if there is one; empty if
+/// there is no store.
+pub fn pick_history<T>(dir: &Path, target: &str, pick: impl Fn(Record) -> Option<T>) -> Result<Vec<T>, StoreError> {
+    let found = open::read(dir, |transaction| {
+        let mut picked = Vec::new();
+        layout::scan_history(transaction, target, 0, usize::MAX, |record| picked.extend(pick(record)))?;
+        Ok(picked)
+    })?;
     Ok(found.unwrap_or_default())
 }

@@ -17,8 +17,8 @@ use crate::store::{StoreError, dir, lock};
 /// The page cache, in bytes.
 const CACHE: usize = 16 << 20;
 
-/// How often a reader looks again for a file that another Drover is about to repair; it waits
-/// 5 ms before the second look, and twice as long before each further one.
+/// How often is looked again, by a reader for a file that another Drover is about to repair, by a writer
+/// for one that somebody looks at just then; 5 ms before the second look, and twice as long before each further one.
 const LOOKS: u32 = 9;
 
 pub fn settings() -> Builder {
@@ -39,7 +39,20 @@ pub fn is_there(path: &Path) -> Result<bool, StoreError> {
 
 /// Opens an existing file for writing, repairs what a crash left, and checks all of it. A file
 /// that fails is left as it was.
+///
+/// The caller holds the active lock, so no other Drover writes. But a reader that finds a file to be
+/// repaired keeps everybody out for the moment in which it finds that: this waits for it.
 pub fn writable(path: &Path) -> Result<Database, StoreError> {
+    for look in 0..LOOKS {
+        match writable_at_once(path) {
+            Err(StoreError::InUse { .. }) => std::thread::sleep(Duration::from_millis(5 << look)),
+            result => return result,
+        }
+    }
+    writable_at_once(path)
+}
+
+fn writable_at_once(path: &Path) -> Result<Database, StoreError> {
     guard(path, || {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         if file.metadata()?.len() == 0 {

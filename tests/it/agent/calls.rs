@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use drover::agent::{detect, environment, invoke, missing, session_id, shell};
 use drover::base::{Aid, RunId};
 use drover::core::FailureClass;
 use drover::model::CommandLine;
+
+use crate::fixture;
 
 use super::{argv, claude, command, context, task};
 
@@ -18,20 +18,20 @@ fn pairs(of: &[(&str, &str)]) -> BTreeMap<String, String> {
 }
 
 fn program(dir: &Path, name: &str, text: &str) {
-    fs::write(dir.join(name), text).unwrap();
-    fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    fixture::program(&dir.join(name), text);
 }
 
 #[test]
 fn claude_code_gets_the_prompt_on_stdin_and_the_projects_own_arguments_last() {
     let mut agent = claude();
     agent.model = Some("opus".into());
+    agent.fallback_model = Some("sonnet".into());
     agent.args = ["--max-turns", "9", "--add-dir", "${{ worktree }}/x"].map(str::to_owned).to_vec();
     let task = task("x", agent.clone());
     let mut cx = context(&task, 0);
     cx.session = Some("11111111-2222-8333-8444-555555555555".into());
     let call = invoke(&agent, "do it", &cx).unwrap();
-    insta::assert_snapshot!(call.argv.join(" "), @r#"claude -p --output-format stream-json --verbose --permission-mode bypassPermissions --model opus --session-id 11111111-2222-8333-8444-555555555555 --max-turns 9 --add-dir /wt/auth-api/x"#);
+    insta::assert_snapshot!(call.argv.join(" "), @r#"claude -p --output-format stream-json --verbose --permission-mode bypassPermissions --model opus --fallback-model sonnet --max-turns 9 --add-dir /wt/auth-api/x --session-id 11111111-2222-8333-8444-555555555555"#);
     assert_eq!(call.stdin, b"do it");
     assert_eq!(call.env["CLAUDE_CODE_MAX_RETRIES"], "2");
     assert_eq!(call.env["CLAUDE_CODE_DISABLE_BACKGROUND_TASKS"], "1");

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use drover::agent::{Invocation, detect, environment, invoke, prompt, verdict};
-use drover::core::{Exit, Failure, Outcome};
+use drover::core::{Exit, Failure, FailureClass, HoldKind, Outcome, Usage};
 use drover::model::{AgentSpec, Spec};
 use drover::process::Ended;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -91,7 +91,7 @@ impl World {
         cx.worktree = &worktree;
         cx.session = Some(SESSION.into()).filter(|_| !task.agents().any(|a| a.args.contains(&"--resume".to_owned())));
         let agent = task.agents().next().unwrap();
-        let call = invoke(agent, &prompt(&cx), &cx).unwrap();
+        let call = invoke(agent, &prompt(&cx).unwrap(), &cx).unwrap();
         let child = self.start(&task, &call);
         meanwhile(&child);
         let output = wait(child);
@@ -153,6 +153,13 @@ impl Session {
             other => panic!("{other:?}\n{}", self.stdout),
         }
     }
+    /// What keeps it from working, and until when.
+    fn hold(&self) -> (HoldKind, Option<u64>) {
+        match &self.exit.outcome {
+            Outcome::Held(hold) => (hold.kind, hold.until.map(|at| at.0)),
+            other => panic!("{other:?}\n{}", self.stdout),
+        }
+    }
 }
 
 fn with(args: &[&str]) -> AgentSpec {
@@ -179,7 +186,13 @@ fn claude_code_writes_a_file_with_its_own_tool_and_says_so() {
     let replies = vec![Reply::write_file("greeting.txt", "hello\n"), Reply::say("Wrote the greeting.")];
     let Some(world) = World::new("writes a file", replies) else { return };
     let ended = world.run(&[]);
-    assert_eq!(ended.exit, Exit { outcome: Outcome::Succeeded, summary: "Wrote the greeting.".into() }, "{}", ended.stdout);
+    let usage = Usage { input_tokens: 2000, output_tokens: 100, cost_microusd: 10_000, turns: 2, ..Usage::default() };
+    assert_eq!(
+        ended.exit,
+        Exit { outcome: Outcome::Succeeded, summary: "Wrote the greeting.".into(), follow_up: Box::default(), usage, thread: None },
+        "{}",
+        ended.stdout
+    );
     assert_eq!(fs::read_to_string(world.path("wt/greeting.txt")).unwrap(), "hello\n");
     let requests = world.api.requests();
     assert_eq!(requests.len(), 2);
@@ -203,7 +216,7 @@ fn claude_code_gives_up_soon_on_an_api_that_refuses() {
     let Some(world) = World::new("overloaded", vec![Reply::refuse(529, "overloaded_error")]) else { return };
     let ended = world.run(&[]);
     assert_eq!(ended.end, Ended::Exited { code: 1 });
-    assert!(ended.failure().message.contains("529"), "{:?}", ended.failure());
+    assert_eq!(ended.hold(), (HoldKind::Overload, None));
     assert!(world.api.requests().len() <= 3, "{} requests", world.api.requests().len());
     world.record("overloaded", &ended);
 }
@@ -212,8 +225,51 @@ fn claude_code_gives_up_soon_on_an_api_that_refuses() {
 fn claude_code_with_a_bad_key_fails_and_the_failure_says_what_to_do() {
     let Some(world) = World::new("unauthorized", vec![Reply::refuse(401, "authentication_error")]) else { return };
     let ended = world.run(&[]);
-    assert!(ended.failure().message.contains("set ANTHROPIC_API_KEY"), "{:?}", ended.failure());
+    assert_eq!(ended.hold(), (HoldKind::Authentication, None));
+    assert!(format!("{:?}", ended.exit).contains("set ANTHROPIC_API_KEY"), "{:?}", ended.exit);
     world.record("unauthorized", &ended);
+}
+
+/// In 2100, in seconds.
+const RESET: &str = "4102444800";
+
+#[test]
+fn what_its_service_refuses_to_everybody_is_told_apart_from_what_the_task_did() {
+    let limit = |headers: &[(&str, &str)]| Reply::refuse_with(429, "rate_limit_error", "scripted", headers);
+    let used_up = [
+        ("anthropic-ratelimit-unified-status", "rejected"),
+        ("anthropic-ratelimit-unified-reset", RESET),
+        ("anthropic-ratelimit-unified-representative-claim", "five_hour"),
+        ("anthropic-ratelimit-unified-5h-status", "rejected"),
+        ("anthropic-ratelimit-unified-5h-reset", RESET),
+        ("anthropic-ratelimit-unified-5h-utilization", "1.0"),
+    ];
+    let invalid = |message: &str| Reply::refuse_with(400, "invalid_request_error", message, &[]);
+    let cases = [
+        ("rate-limited", limit(&[("retry-after", "90")]), HoldKind::RateLimit, None),
+        ("usage-limit", limit(&used_up), HoldKind::RateLimit, Some(4_102_444_800_000)),
+        ("server-error", Reply::refuse(500, "api_error"), HoldKind::Overload, None),
+        ("disconnected", Reply::Drop, HoldKind::Network, None),
+        ("forbidden", Reply::refuse(403, "permission_error"), HoldKind::Authentication, None),
+        ("no-credit", invalid("Your credit balance is too low to access the Anthropic API."), HoldKind::Billing, None),
+        ("no-model", Reply::refuse(404, "not_found_error"), HoldKind::Model, None),
+    ];
+    for (name, reply, kind, until) in cases {
+        let Some(world) = World::new(name, vec![reply]) else { return };
+        let mut task = world.task(claude());
+        if name == "usage-limit" {
+            // Only a subscription has one.
+            task.env.remove("ANTHROPIC_API_KEY");
+            task.env.insert("CLAUDE_CODE_OAUTH_TOKEN".into(), "sk-ant-oat01-x".into());
+        }
+        let ended = world.run_task(task, |_| {});
+        assert_eq!(ended.hold(), (kind, until), "{name}: {}", ended.stdout);
+        world.record(name, &ended);
+    }
+    let Some(world) = World::new("too long", vec![invalid("prompt is too long: 250000 tokens > 200000 maximum")]) else { return };
+    let ended = world.run(&[]);
+    assert_eq!(ended.failure().class, FailureClass::ContextTooLong, "{}", ended.stdout);
+    world.record("too-long", &ended);
 }
 
 #[test]
@@ -250,6 +306,7 @@ fn claude_code_out_of_turns_has_failed() {
     let Some(world) = World::new("max turns", replies) else { return };
     let ended = world.run(&["--max-turns", "1"]);
     assert!(ended.failure().message.contains("error_max_turns"), "{:?}", ended.failure());
+    assert_eq!((ended.failure().class, ended.exit.usage.turns), (FailureClass::TurnLimit, 1));
     world.record("max-turns", &ended);
 }
 

@@ -3,8 +3,9 @@
 use std::io::{self, BufReader, Read};
 
 use drover::agent::{AgentEvent, Reader, verdict};
-use drover::core::{Exit, Failure, FailureClass, Outcome};
-use drover::model::Action;
+use drover::base::Millis;
+use drover::core::{Exit, Failure, FailureClass, Hold, Outcome, Usage};
+use drover::model::{Action, AgentKind};
 use drover::process::Ended;
 
 use super::{argv, claude, command, step};
@@ -40,28 +41,91 @@ fn failed(exit: Exit) -> Failure {
 #[test]
 fn a_recorded_success_succeeds_with_the_last_words_as_its_summary() {
     let exit = of_claude(exited(0), recorded("write-file"), "");
-    assert_eq!(exit, Exit { outcome: Outcome::Succeeded, summary: "Wrote the greeting.".into() });
+    let usage = Usage { input_tokens: 2000, output_tokens: 100, cost_microusd: 10_000, turns: 2, ..Usage::default() };
+    assert_eq!(
+        exit,
+        Exit { outcome: Outcome::Succeeded, summary: "Wrote the greeting.".into(), follow_up: Box::default(), usage, thread: None }
+    );
 }
 
 #[test]
 fn recorded_failures_fail_in_their_own_words() {
-    let cases = [("overloaded", 1), ("unauthorized", 1), ("max-turns", 1), ("unknown-session", 1), ("interrupted", 0)];
+    let cases = [("max-turns", 1), ("too-long", 1), ("unknown-session", 1), ("interrupted", 0)];
     let lines: Vec<String> = cases
         .iter()
         .map(|(name, code)| {
             let failure = failed(of_claude(exited(*code), recorded(name), ""));
-            assert_eq!(failure.class, FailureClass::Agent, "{name}");
-            format!("{name}: {}", failure.message)
+            format!("{name}: {:?}: {}", failure.class, failure.message)
         })
         .collect();
     insta::assert_snapshot!(lines.join("\n"), @r#"
-    overloaded: agent `claude` failed (`api_error`): API Error: 529 scripted overloaded_error. This is a server-side issue, usually temporary — try again in a moment. If it persists, check your inference gateway (127.0.0.1:1).
-    unauthorized: agent `claude` failed (`api_error`): Failed to authenticate. API Error: 401 scripted authentication_error
-    set ANTHROPIC_API_KEY and let `env_pass` name it, or log in by running `claude` once
-    max-turns: agent `claude` failed (`error_max_turns`): Reached maximum number of turns (1)
-    unknown-session: agent `claude` failed (`error_during_execution`): No conversation found with session ID: 3f2a8b1c-0000-8000-8000-123456789abc
-    interrupted: agent `claude` failed (`error_during_execution`): [ede_diagnostic] result_type=user last_content_type=n/a stop_reason=tool_use
+    max-turns: TurnLimit: agent `claude` failed (`error_max_turns`): Reached maximum number of turns (1)
+    too-long: ContextTooLong: agent `claude` failed (`prompt_too_long`): Prompt is too long · the request is ~250000 tokens (limit 200000) but this conversation is only ~2777 tokens — the rest is system prompt, tool definitions, and attachment content. A single-exchange conversation cannot be compacted; reduce attached files/tools or start with less context.
+    unknown-session: Agent: agent `claude` failed (`error_during_execution`): No conversation found with session ID: 3f2a8b1c-0000-8000-8000-123456789abc
+    interrupted: Agent: agent `claude` failed (`error_during_execution`): [ede_diagnostic] result_type=user last_content_type=n/a stop_reason=tool_use
     "#);
+}
+
+fn held(exit: Exit) -> Hold {
+    match exit.outcome {
+        Outcome::Held(hold) => hold,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_the_service_refuses_to_everybody_holds_the_agent_and_fails_nothing() {
+    let cases =
+        ["overloaded", "unauthorized", "rate-limited", "usage-limit", "server-error", "disconnected", "forbidden", "no-credit", "no-model"];
+    let lines: Vec<String> = cases
+        .iter()
+        .map(|name| {
+            let hold = held(of_claude(exited(1), recorded(name), ""));
+            format!("{name}: {:?} {:?}: {}", hold.kind, hold.until.map(|Millis(at)| at), hold.message)
+        })
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    overloaded: Overload None: API Error: 529 scripted overloaded_error. This is a server-side issue, usually temporary — try again in a moment. If it persists, check your inference gateway (127.0.0.1:1).
+    unauthorized: Authentication None: Failed to authenticate. API Error: 401 scripted authentication_error; set ANTHROPIC_API_KEY and let `env_pass` name it, or log in by running `claude` once
+    rate-limited: RateLimit None: API Error: Request rejected (429) · scripted
+    usage-limit: RateLimit Some(4102444800000): You've hit your 5-hour limit · resets Jan 1, 2100, 12am (UTC)
+    server-error: Overload None: API Error: 500 scripted api_error. This is a server-side issue, usually temporary — try again in a moment. If it persists, check your inference gateway (127.0.0.1:1).
+    disconnected: Network None: API Error: Connection dropped (ECONNRESET). Check the gateway set in ANTHROPIC_BASE_URL, then try again.
+    forbidden: Authentication None: Failed to authenticate. API Error: 403 scripted permission_error; its account may not do this: see which one ANTHROPIC_API_KEY or the login of `claude` is of
+    no-credit: Billing None: Credit balance is too low; add credit to its account, or use another one
+    no-model: Model None: There's an issue with the selected model (claude-opus-5-5). It may not exist or you may not have access to it. Run --model to pick a different model.; correct `model` of this agent in drover.toml
+    "#);
+    // Whoever ended it: that counts first.
+    assert_eq!(of_claude(Ended::Interrupted, recorded("rate-limited"), "").outcome, Outcome::Interrupted);
+    assert_eq!(failed(of_claude(Ended::TimedOut, recorded("rate-limited"), "")).class, FailureClass::Timeout);
+}
+
+#[test]
+fn what_an_agent_used_is_counted_also_when_it_was_ended_in_the_middle() {
+    let whole = recorded("write-file");
+    let cut = of_claude(Ended::Signaled { signal: 9 }, &whole[..whole.trim_end().rfind('\n').unwrap()], "").usage;
+    assert_eq!((cut.input_tokens, cut.output_tokens, cut.turns, cut.cost_microusd), (2000, 100, 2, 0), "no price without its last word");
+    // What a resumed conversation cost before is in `total_cost_usd`, and not in this.
+    let line = |cost: &str| {
+        format!(
+            r#"{{"type":"result","subtype":"success","is_error":false,"result":"","total_cost_usd":9,"model_usage_since_last_result":{{"m":{{"inputTokens":10,"outputTokens":5,"cacheReadInputTokens":7,"cacheCreationInputTokens":3,"costUSD":{cost}}}}}}}"#
+        )
+    };
+    let usage = of_claude(exited(0), format!("{}\n{}\n", line("0.5"), line("0.25")), "").usage;
+    assert_eq!(
+        usage,
+        Usage {
+            input_tokens: 20,
+            output_tokens: 10,
+            cache_read_tokens: 14,
+            cache_write_tokens: 6,
+            cost_microusd: 750_000,
+            ..Usage::default()
+        }
+    );
+    for nonsense in ["-1", "1e300"] {
+        of_claude(exited(0), line(nonsense), "");
+    }
 }
 
 #[test]
@@ -108,7 +172,14 @@ fn a_result_that_does_not_say_that_it_is_no_error_is_one() {
 
 #[test]
 fn how_the_process_ended_decides_before_what_was_said() {
-    for stdout in ["", SUCCESS, ERROR] {
+    for ended in [Ended::Interrupted, Ended::TimedOut, Ended::Stalled] {
+        let exit = of_claude(ended.clone(), SUCCESS, "");
+        assert_eq!(exit.outcome, Outcome::Succeeded, "it had finished, and did not exit: {ended:?}");
+        let goes_on = r#"{"type":"assistant","message":{"content":[{"type":"text","text":"One more thing"}]}}"#;
+        let exit = of_claude(ended.clone(), format!("{SUCCESS}\n{goes_on}\n"), "");
+        assert!(!matches!(exit.outcome, Outcome::Succeeded), "it went on after that: {ended:?}");
+    }
+    for stdout in ["", ERROR] {
         assert_eq!(of_claude(Ended::Interrupted, stdout, "").outcome, Outcome::Interrupted);
         let timed_out = failed(of_claude(Ended::TimedOut, stdout, ""));
         assert_eq!(timed_out.class, FailureClass::Timeout);
@@ -126,7 +197,7 @@ fn how_the_process_ended_decides_before_what_was_said() {
 #[test]
 fn a_command_is_judged_by_its_exit_code_and_shows_the_end_of_both_outputs() {
     let done = of_command(exited(0), "building\nwrote 3 files\n", "a warning");
-    assert_eq!(done, Exit { outcome: Outcome::Succeeded, summary: "building\nwrote 3 files".into() });
+    assert_eq!(done, Exit { summary: "building\nwrote 3 files".into(), ..Exit::of(Outcome::Succeeded) });
     let failure = failed(of_command(exited(2), "building\n", "no input\n"));
     assert_eq!((failure.message.as_str(), failure.tail.as_str()), ("agent `gen` ended with exit code 2", "building\nno input"));
     // It does not speak Claude Code's language, whatever it prints.
@@ -137,7 +208,7 @@ fn a_command_is_judged_by_its_exit_code_and_shows_the_end_of_both_outputs() {
 fn a_shell_line_has_no_words_for_the_commit() {
     let line = step("a", "A", Action::Shell("make docs".into()));
     let exit = verdict(&line, &exited(0), &b"lots of noise"[..], "");
-    assert_eq!(exit, Exit { outcome: Outcome::Succeeded, summary: String::new() });
+    assert_eq!(exit, Exit { summary: String::new(), ..Exit::of(Outcome::Succeeded) });
     let failure = failed(verdict(&line, &exited(2), &b"lots of noise"[..], ""));
     assert_eq!((failure.message.as_str(), failure.tail.as_str()), ("the command ended with exit code 2", "lots of noise"));
 }
@@ -198,7 +269,7 @@ fn arbitrary_bytes_never_panic() {
             bytes[at] = random.u8(..);
         }
         let small = BufReader::with_capacity(random.usize(1..100), bytes.as_slice());
-        Reader::new(small).for_each(drop);
+        Reader::new(AgentKind::ClaudeCode, small).for_each(drop);
         of_claude(exited(0), &bytes, "");
     }
 }
@@ -212,24 +283,25 @@ fn a_reader_that_breaks_ends_the_output() {
         }
     }
     let stdout = BufReader::new(SUCCESS.as_bytes().chain(Broken));
-    assert_eq!(Reader::new(stdout).count(), 1);
+    assert_eq!(Reader::new(AgentKind::ClaudeCode, stdout).count(), 1);
     let stdout = BufReader::new(Broken);
-    assert_eq!(Reader::new(stdout).count(), 0);
+    assert_eq!(Reader::new(AgentKind::ClaudeCode, stdout).count(), 0);
 }
 
 #[test]
 fn what_the_agent_does_is_shown_as_it_does_it() {
-    let events: Vec<AgentEvent> = Reader::new(recorded("write-file").as_bytes()).collect();
+    let events: Vec<AgentEvent> = Reader::new(AgentKind::ClaudeCode, recorded("write-file").as_bytes()).collect();
     let shown: Vec<String> = events
         .into_iter()
-        .map(|e| match e {
-            AgentEvent::Activity(line) => line,
-            AgentEvent::Result(report) => format!("{report:?}"),
+        .filter_map(|e| match e {
+            AgentEvent::Activity(line) => Some(line),
+            AgentEvent::Result(report) => Some(format!("{report:?}")),
+            _ => None,
         })
         .collect();
     insta::assert_snapshot!(shown.join("\n"), @r#"
     Write /tmp/test/wt/greeting.txt
     Wrote the greeting.
-    Report { succeeded: true, reason: "success", text: "Wrote the greeting.", denied: [] }
+    Report { succeeded: true, reason: "success", text: "Wrote the greeting.", denied: [], status: None, words: ["success", "completed"] }
     "#);
 }

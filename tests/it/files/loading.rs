@@ -8,7 +8,7 @@ use std::time::Duration;
 use drover::base::TaskId;
 use drover::files::scaffold::{self, Outcome, Request};
 use drover::files::{Code, Options, find_root, load};
-use drover::model::{Action, AgentKind, Backoff, CommandLine, OnConflict, Policy, Retry, Spec, Workspace};
+use drover::model::{Action, AgentKind, AgentSpec, Backoff, CommandLine, OnConflict, Policy, Retry, Spec, Workspace};
 
 use super::{Dir, TASK, fixture, fixtures, settings};
 
@@ -98,7 +98,8 @@ fn each_bad_project_is_refused_with_its_code_and_no_other() {
         assert_eq!(codes, BTreeSet::from([code.as_str()]), "{name}:\n{}", loaded.report.short());
         seen.insert(code);
     }
-    let elsewhere = ["drover::unreadable", "drover::no_tasks"]; // no fixture can be committed
+    // No fixture can be committed; only a warning.
+    let elsewhere = ["drover::unreadable", "drover::no_tasks", "drover::disabled_dependency"];
     let missing: Vec<_> = Code::ALL.iter().map(|c| c.as_str()).filter(|c| !seen.contains(*c) && !elsewhere.contains(c)).collect();
     assert!(missing.is_empty(), "no bad fixture for {missing:?}");
 }
@@ -243,7 +244,7 @@ fn the_root_is_the_nearest_directory_upwards_that_has_a_configuration() {
 #[test]
 fn another_configuration_can_be_named() {
     let dir = Dir::new(&[("drover.toml", "broken"), ("drover/ci.toml", "[run]\nworkers = 9\n"), ("drover/a.toml", TASK)]);
-    let options = Options { config: Some(dir.path().join("drover/ci.toml")) };
+    let options = Options { config: Some(dir.path().join("drover/ci.toml")), ..Options::default() };
     let loaded = load(dir.path(), &options);
     let project = loaded.project.unwrap_or_else(|| panic!("{}", loaded.report.short()));
     assert_eq!((project.policy.workers, project.files), (9, 1));
@@ -294,9 +295,31 @@ fn the_definition_of_a_task_is_what_its_digest_is_of() {
 }
 
 #[test]
+fn a_fallback_has_to_be_declared_and_must_not_lead_back() {
+    let codes = |agents: &str| {
+        let dir = Dir::new(&[("drover.toml", agents), ("drover/a.toml", TASK)]);
+        let codes = dir.codes();
+        (codes, dir)
+    };
+    let command = "kind = \"command\"\ncommand = [\"x\"]\n";
+    let (found, dir) = codes(&format!("[agents.a]\n{command}fallback = \"b\"\n[agents.b]\n{command}fallback = \"claude\"\n"));
+    assert!(found.is_empty(), "{found:?}");
+    let names = |agent: &AgentSpec| agent.in_turn().map(|a| a.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&dir.project().agents["a"]), ["a", "b", "claude"]);
+    assert_eq!(codes(&format!("[agents.a]\n{command}fallback = \"nobody\"\n")).0, [Code::UnknownAgent]);
+    assert_eq!(codes(&format!("[agents.a]\n{command}fallback = \"a\"\n")).0, [Code::KeyConflict]);
+    let circle =
+        format!("[agents.a]\n{command}fallback = \"b\"\n[agents.b]\n{command}fallback = \"a\"\n[agents.c]\n{command}fallback = \"a\"\n");
+    assert_eq!(codes(&circle).0, [Code::KeyConflict, Code::KeyConflict]);
+    assert_eq!(codes("[agents.a]\nkind = \"codex\"\nfallback_model = \"m\"\n").0, [Code::KeyConflict]);
+    assert!(codes("[agents.claude]\nkind = \"claude-code\"\nfallback_model = \"sonnet\"\n").0.is_empty());
+}
+
+#[test]
 fn a_scaffolded_project_loads_and_nothing_is_overwritten() {
     let requests = [
         Request { name: "My \"Shop\"".into(), target: Some("release/1.0".into()), agents: vec!["claude".into(), "codex".into()] },
+        Request { agents: vec!["codex".into(), "gemini".into()], ..Request::default() },
         Request::default(),
     ];
     for request in requests {

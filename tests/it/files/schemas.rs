@@ -59,8 +59,10 @@ fn every_table_of_the_schemas_is_closed_and_every_key_explained() {
 #[test]
 fn every_key_that_is_accepted_is_also_read() {
     // Accepted with one value only, which changes nothing; and looked at before the rest.
-    let reserved = ["strategy", "baseline", "push", "hooks", "reuse", "sandbox"];
-    let sources = ["config", "tasks", "layer", "row", "mod"].map(|f| fs::read_to_string(format!("src/files/{f}.rs")).unwrap()).concat();
+    let reserved = ["sandbox"];
+    let sources = ["config", "tasks", "layer", "matrix", "moved", "prompts", "row", "mod"]
+        .map(|f| fs::read_to_string(format!("src/files/{f}.rs")).unwrap())
+        .concat();
     for (path, schema) in schemas() {
         let mut found = Vec::new();
         objects(&schema, &mut found);
@@ -93,16 +95,23 @@ fn good_projects_pass_the_schemas_and_bad_ones_fail_where_a_schema_can_tell() {
     // What holds between tables or files, or beyond the text itself, no schema can say.
     let beyond = [
         "cycle",
+        "cycle--epic",
         "cycle--kin",
         "duplicate_id",
         "duplicate_id--epic",
+        "duplicate_id--matrix",
         "duplicate_id--subtask",
         "unknown_agent",
         "unknown_dependency",
         "unknown_group",
         "unknown_group--none",
+        "unknown_template",
         "missing_file",
+        "moved_conflict",
+        "moved_conflict--circle",
         "bad_substitution",
+        "bad_substitution--matrix",
+        "bad_template",
         "bad_id--lock",
     ];
     let unparsable = ["toml_syntax", "toml_syntax--config", "too_deep"];
@@ -151,19 +160,27 @@ fn uncommented(text: &str) -> String {
 #[test]
 fn the_example_loads_as_it_is_and_with_everything_in_force() {
     let (drover, task) = example();
-    let prompts = [("drover/prompts/login.md", "Log in."), ("drover/prompts/docs.md", "Document.")];
+    let prompts = [
+        ("drover/prompts/login.md", "Log in."),
+        ("drover/prompts/docs.md", "Document."),
+        ("drover/prompts/task.jinja", "{% extends \"drover/task\" %}"),
+        ("drover/prompts/resume.jinja", "Go on in {{ worktree }}."),
+    ];
     let bare = Dir::new(&[("drover.toml", &drover), ("drover/a.toml", super::TASK)]).project();
     let full = Dir::new(&[("drover.toml", &uncommented(&drover)), ("drover/a.toml", &uncommented(&task))]);
     prompts.iter().for_each(|(path, text)| full.write(path, text.as_bytes()));
+    full.write("drover/foundation.toml", b"[epic]\nid = \"foundation\"\ntitle = \"What the example builds on\"\n");
     let full = full.project();
-    assert_eq!(full.graph.tasks().len(), 3);
+    assert_eq!(full.graph.tasks().len(), 5);
     // What is shown as a default is one.
     assert_eq!(full.policy.workers, bare.policy.workers);
     assert_eq!(full.policy.shutdown_grace, bare.policy.shutdown_grace);
     assert_eq!(full.policy.worktree.include, bare.policy.worktree.include);
     assert_eq!(full.policy.merge.on_conflict, bare.policy.merge.on_conflict);
     let text = uncommented(&drover);
-    let without_epic = Dir::new(&[("drover.toml", &text), ("drover/a.toml", super::TASK)]).project();
+    let without_epic = Dir::new(&[("drover.toml", &text), ("drover/a.toml", super::TASK)]);
+    prompts.iter().for_each(|(path, text)| without_epic.write(path, text.as_bytes()));
+    let without_epic = without_epic.project();
     let (a, b) = (bare.graph.tasks().values().next().unwrap(), without_epic.graph.tasks().values().next().unwrap());
     assert_eq!(
         (&a.retry, &a.protect, &a.env_pass, a.workspace, a.on_change),
@@ -188,6 +205,12 @@ fn covered(schema: &Value, values: &[&Value], place: &str, defaults: bool) {
     if schema.is_null() {
         return;
     }
+    // Its keys are those of the file itself.
+    if place == ".profiles.NAME" {
+        return;
+    }
+    // Its keys are those of [defaults], which shows what they are by default.
+    let defaults = defaults && place != ".templates.NAME";
     for (key, schema) in schema["properties"].as_object().into_iter().flatten() {
         let place = format!("{place}.{key}");
         let values: Vec<&Value> = values.iter().filter_map(|v| v.get(key)).collect();

@@ -4,12 +4,14 @@
 //! the real one that kills the child at the call it was told to.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 
-use drover::git::{LineState, Program, Publish, Repo, Worktree};
+use drover::git::{Finished, LineState, Onto, Program, Publish, Repo, Worktree};
+use drover::model::Strategy;
+
+use crate::fixture::program;
 
 use super::world::{DATE, World, hermetic};
 
@@ -35,8 +37,7 @@ exec cat
 
 fn script(world: &World, name: &str, text: &str) -> std::path::PathBuf {
     let path = world.home().join(name);
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    program(&path, text);
     path
 }
 
@@ -47,12 +48,41 @@ fn carry_out(what: &str, repo: &Repo, root: &Path) {
     match what {
         "add" => repo.add_worktree(&wt, &rev("main"), Some(&repo.tree_of(&rev("next")).unwrap())).unwrap(),
         "set" => repo.set_files(&wt, &repo.tree_of(&rev("next")).unwrap()).unwrap(),
+        "retire" => assert!(repo.retire_worktree(&wt, &rev("main")).unwrap()),
+        "reuse" => {
+            let tree = repo.tree_of(&rev("next")).unwrap();
+            if !repo.reuse_worktree(&wt, &rev("main"), Some(&tree), "").unwrap() {
+                repo.add_worktree(&wt, &rev("main"), Some(&tree)).unwrap();
+            }
+        }
         "snapshot" => drop(repo.snapshot(&wt, &rev("main"), &rev("main"), "m", DATE, KEEP).unwrap()),
         "line" => assert_eq!(repo.sync_line("main").unwrap(), LineState::Tip(rev("main"))),
         "land" => assert!(repo.land("main", &rev("main"), &rev("next")).unwrap()),
         "publish" => assert_eq!(repo.publish("main").unwrap(), Publish::Done(rev("next"))),
+        "merge" | "squash" | "rebase" => land_by(what, repo),
+        "branches" => assert!(matches!(repo.publish_branches("main").unwrap(), Publish::Done(_))),
         other => panic!("no operation {other}"),
     }
+}
+
+/// As an attempt does it: looks whether it has landed, puts the work onto the tip, lands.
+fn land_by(what: &str, repo: &Repo) {
+    let rev = |name: &str| repo.tip(&format!("refs/heads/{name}")).unwrap().unwrap();
+    let strategy = match what {
+        "merge" => Strategy::Merge,
+        "squash" => Strategy::Squash,
+        _ => Strategy::Rebase,
+    };
+    let (base, commit) = (rev("main"), rev("next"));
+    let tip = repo.tip("refs/drover/integration/main").unwrap().unwrap();
+    if repo.find_landed(&base, &tip, "r-1").unwrap().is_some() {
+        return;
+    }
+    let trailers = "Drover-Attempt: r-1\n";
+    let work = Finished { commit: &commit, base: &base, steps: &[], message: "M\n\nDrover-Attempt: r-1\n", trailers, date: DATE };
+    let Onto::Made { new, .. } = repo.put_onto(strategy, &tip, &work).unwrap() else { panic!("a conflict") };
+    repo.move_ref(&format!("{KEEP}-land"), &new).unwrap();
+    assert!(repo.land("main", &tip, &new).unwrap());
 }
 
 /// Not a test by itself: what the child does.
@@ -115,10 +145,25 @@ fn fresh(what: &str) -> World {
     let world = World::new();
     script(&world, "git", WRAPPER);
     world.sh("git checkout -q -b next; echo new >a; git rm -q b; echo created >n; rm -r s; echo f >s; mkdir -p d/e; echo f >d/e/f; git add -A; git commit -qm 'B\n\nDrover-Attempt: r-1'; git checkout -q main");
+    if matches!(what, "merge" | "squash" | "rebase") {
+        world.sh(
+            "git checkout -q next; echo 2 >two; git add two; git commit -qm 'C\n\nDrover-Attempt: r-1'; git commit -q --amend --no-edit",
+        );
+        world.sh("git update-ref refs/drover/integration/main $(git commit-tree -p main -m other $(git rev-parse main^{tree})); git checkout -q main");
+    }
+    if what == "branches" {
+        // One to be made, one to be moved from where Drover had put it.
+        let record = |task: &str| format!("{task}\n\nDrover-Task: {task}@1:0000000000000000\nDrover-Attempt: r-1\n");
+        world.sh(&format!("git update-ref refs/heads/drover/u main; git update-ref refs/drover/branches/u/main main; git commit -q --allow-empty -m '{}'; git commit -q --allow-empty -m '{}'", record("t"), record("u").replace("r-1", "r-2")));
+        world.sh("git update-ref refs/drover/integration/main main; git reset -q --hard HEAD~2");
+    }
     let repo = world.repo();
-    if matches!(what, "set" | "snapshot") {
+    if matches!(what, "set" | "snapshot" | "retire" | "reuse") {
         repo.add_worktree(&world.wt("r-1"), &world.oid("main"), None).unwrap();
         world.sh_in(&world.wt("r-1").path(), "echo mine >a; rm c; git init -q nested; echo 1 >nested/f; echo u >u");
+    }
+    if what == "reuse" {
+        repo.retire_worktree(&world.wt("r-1"), &world.oid("main")).unwrap();
     }
     if matches!(what, "land" | "publish") {
         repo.sync_line("main").unwrap();
@@ -136,7 +181,14 @@ fn check(what: &str, world: &World, repo: &Repo) {
     let no_locks = world.sh("find .git -name '*.lock*' -o -name 'publish.journal' -o -name 'index.drover*'");
     assert_eq!(no_locks, "", "{what}");
     match what {
-        "add" => assert!(repo.is_as_made(&wt, &world.oid("main"), Some(&tree("next"))).unwrap()),
+        "retire" => {
+            assert_eq!(
+                world.sh_in(&wt.path(), "cat a c; git rev-parse HEAD; ls -A"),
+                format!("base\nbase\n{}\n.git\n.gitignore\na\nb\nc\ns", world.oid("main"))
+            );
+            assert_eq!(repo.discard_idle(&wt).unwrap(), None, "nothing is to be kept");
+        }
+        "add" | "reuse" => assert!(repo.is_as_made(&wt, &world.oid("main"), Some(&tree("next"))).unwrap()),
         "set" => assert_eq!(world.sh_in(&wt.path(), "cat a n s d/e/f; ls -A"), "new\ncreated\nf\nf\n.git\n.gitignore\na\nc\nd\nn\ns"),
         "snapshot" => {
             assert_eq!(world.sh(&format!("git diff --name-status main {KEEP}")), "M\ta\nD\tc\nA\tnested/f\nA\tu");
@@ -144,6 +196,21 @@ fn check(what: &str, world: &World, repo: &Repo) {
         }
         "line" => assert_eq!(world.oid("refs/drover/published/main"), world.oid("main")),
         "land" => assert_eq!(world.oid("refs/drover/integration/main"), world.oid("next")),
+        "merge" | "squash" | "rebase" => {
+            assert_eq!(tree("refs/drover/integration/main"), tree("next"));
+            let own = world.sh("git log --first-parent --format=%s main..refs/drover/integration/main");
+            let landed = match what {
+                "merge" => "M\nother",
+                "squash" => "C\nother",
+                _ => "C\nB\nother",
+            };
+            assert_eq!(own, landed, "{what}: once");
+        }
+        "branches" => {
+            let line = |n: usize| world.oid(&format!("refs/drover/integration/main~{n}"));
+            assert_eq!([world.oid("drover/u"), world.oid("drover/t")], [line(0), line(1)]);
+            assert!(repo.branches_stand("main").unwrap() && world.oid("main") == line(2));
+        }
         "publish" => {
             assert_eq!(world.oid("main"), world.oid("next"));
             assert_eq!(
@@ -181,6 +248,11 @@ fn a_worktree_is_made_after_a_kill_at_any_call() {
     killed_everywhere("add");
 }
 #[test]
+fn a_worktree_is_left_idle_and_used_again_after_a_kill_at_any_call() {
+    killed_everywhere("retire");
+    killed_everywhere("reuse");
+}
+#[test]
 fn files_are_set_after_a_kill_at_any_call() {
     killed_everywhere("set");
 }
@@ -192,6 +264,14 @@ fn a_snapshot_is_taken_after_a_kill_at_any_call() {
 fn the_line_is_made_and_landed_on_after_a_kill_at_any_call() {
     killed_everywhere("line");
     killed_everywhere("land");
+}
+#[test]
+fn work_lands_once_by_every_strategy_after_a_kill_at_any_call() {
+    ["merge", "squash", "rebase"].into_iter().for_each(killed_everywhere);
+}
+#[test]
+fn branches_of_tasks_stand_after_a_kill_at_any_call() {
+    killed_everywhere("branches");
 }
 #[test]
 fn publishing_ends_well_after_a_kill_at_any_call() {

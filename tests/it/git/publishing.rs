@@ -37,6 +37,23 @@ const SITUATIONS: &[(&str, &str, Then)] = &[
     ("an intended file in the way", "echo mine >n; git add -N n", Held("checkout: n")),
     ("deleted, as it will be", "rm b", InCheckout),
     ("deleted where it changes", "rm a", Held("checkout: a")),
+    ("deleted with all its directory", "rm -r s", Held("checkout: s/x")),
+    ("staged as deleted", "git rm -q a", Held("checkout: a")),
+    ("staged as deleted, as it will be", "git rm -q b", Held("checkout: b")),
+    ("staged with the very content", "echo new >a; git add a", Held("checkout: a")),
+    ("renamed elsewhere", "git mv c c2", InCheckout),
+    ("replaced by a directory", "rm a; mkdir a; echo mine >a/m", Held("checkout: a")),
+    ("a pipe in the way", "mkfifo n", Held("checkout: n")),
+    ("a repository in the way", "git init -q n", Held("checkout: n/.git/")),
+    ("file deep where a directory is to be", "mkdir d; echo mine >d/e", Held("checkout: d/e")),
+    ("beside what is to come", "mkdir -p d/e; echo mine >d/e/g", InCheckout),
+    (
+        "changed within the same size and time",
+        "git config core.trustctime false; touch -r a ../t; echo mine >a; touch -r ../t a",
+        Held("checkout: a"),
+    ),
+    ("with line ends of its own", "git config core.autocrlf true; rm a b c s/x; git checkout -q .", InCheckout),
+    ("no index at all", "rm .git/index", Held("checkout: ")),
     ("made executable", "chmod +x a", Held("checkout: a")),
     ("replaced by a link", "rm a; ln -s c a", Held("checkout: a")),
     ("directory in the way", "mkdir n; echo mine >n/m", Held("checkout: n/m")),
@@ -61,6 +78,21 @@ const SITUATIONS: &[(&str, &str, Then)] = &[
         "picking",
         "git checkout -q -b o; echo other >c; git commit -qam o; git checkout -q main; echo m2 >c; git commit -qam m2; N; git cherry-pick o >/dev/null 2>&1 || true",
         Held("a cherry-pick of `main` is under way"),
+    ),
+    (
+        "reverting",
+        "echo m2 >c; git commit -qam m2; echo m3 >c; git commit -qam m3; N; git revert HEAD~1 >/dev/null 2>&1 || true",
+        Held("a revert of `main` is under way"),
+    ),
+    (
+        "with a stash that conflicted",
+        "echo s >c; git stash -q; echo m2 >c; git commit -qam m2; N; git stash pop >/dev/null 2>&1 || true",
+        Held("unmerged"),
+    ),
+    (
+        "with a stash that conflicted where it changes",
+        "echo s >a; git stash -q; echo m2 >a; git commit -qam m2; git checkout -q next; git rebase -q -X theirs main; git checkout -q main; git stash pop >/dev/null 2>&1 || true",
+        Held("checkout: a"),
     ),
     (
         "rebasing another branch",
@@ -94,6 +126,11 @@ const SITUATIONS: &[(&str, &str, Then)] = &[
         "checked out where nothing is left",
         "git checkout -q -b wip; git worktree add -q ../gone main; rm -r ../gone",
         Held("git worktree prune"),
+    ),
+    (
+        "in the way in a linked worktree",
+        "git checkout -q -b wip; git worktree add -q ../linked main; echo mine >../linked/a",
+        Held("checkout: a"),
     ),
     ("checked out twice", "git worktree add -q -f ../twice main", Held("2 places")),
     (
@@ -245,7 +282,7 @@ fn held_work_names_the_paths_and_a_few_of_many() {
         world.write(&format!("f{n}"), "mine");
     }
     world.sh(&format!("git update-ref refs/drover/integration/main {at}"));
-    let Publish::Held { why, paths } = repo.publish("main").unwrap() else { panic!("it was published") };
+    let Publish::Held { why, paths, .. } = repo.publish("main").unwrap() else { panic!("it was published") };
     assert_eq!(why, "9 landed, waiting for your checkout: f0, f1, f2, f3, f4 and 3 more");
     assert_eq!(paths.len(), 8);
 }
@@ -259,4 +296,25 @@ fn a_target_that_was_reset_is_not_published_to() {
     let held = repo.publish("main").unwrap();
     assert!(matches!(&held, Publish::Held { why, .. } if why.contains("no longer contains")), "{held:?}");
     assert!(matches!(repo.publish("other").unwrap(), Publish::Held { .. }));
+}
+
+#[test]
+fn a_branch_that_another_git_holds_is_trouble_and_the_checkout_stays_as_it_was() {
+    let world = situation("echo mine >>c; git add c; git update-ref ORIG_HEAD HEAD");
+    let (repo, old) = (world.repo(), world.oid("main"));
+    let opened = std::time::SystemTime::now();
+    for lock in ["refs/heads/main.lock", "HEAD.lock"] {
+        let lock = world.top.join(".git").join(lock);
+        // The clock of files is a coarse one: what was made right after may look older.
+        while !std::fs::metadata(&lock).and_then(|m| m.modified()).is_ok_and(|made| made > opened) {
+            std::fs::write(&lock, "").unwrap();
+        }
+        let (files, rest) = seen(&world, &world.top);
+        let outcome = repo.publish("main");
+        assert!(matches!(&outcome, Err(e) if e.is_trouble()) || matches!(&outcome, Ok(Publish::Held { .. })), "{outcome:?}");
+        assert_eq!((world.oid("main"), seen(&world, &world.top)), (old.clone(), (files, rest)), "{}", lock.display());
+        std::fs::remove_file(&lock).unwrap();
+    }
+    assert_eq!(repo.publish("main").unwrap(), Publish::Done(world.oid("next")));
+    assert_eq!(world.sh("git status --porcelain"), "M  c");
 }

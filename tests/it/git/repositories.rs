@@ -1,10 +1,11 @@
 //! Which repositories can be worked in, and what they are told to be.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use drover::git::{Head, Program, Repo, Unfit, check_writable, worktrees_root};
+
+use crate::fixture::program;
 
 use super::world::{DATE, World};
 
@@ -32,8 +33,7 @@ fn what_cannot_be_worked_in_is_refused_by_name() {
 fn a_git_that_is_too_old_or_missing_is_named() {
     let world = World::new();
     let old = world.dir.path().join("git");
-    fs::write(&old, "#!/bin/sh\necho git version 2.37.9\n").unwrap();
-    fs::set_permissions(&old, fs::Permissions::from_mode(0o755)).unwrap();
+    program(&old, "#!/bin/sh\necho git version 2.37.9\n");
     let too_old = Repo::discover_with(&world.top, Program::at(&old));
     assert!(matches!(too_old, Err(Unfit::GitTooOld(v)) if v == "2.37.9"));
     let missing = Repo::discover_with(&world.top, Program::at(&world.dir.path().join("none")));

@@ -201,10 +201,10 @@ fn records_are_found_by_line_and_only_where_drover_wrote_them() {
         assert_eq!(it.repo.find_landed(base, tip, absent).unwrap(), None);
     }
     assert_eq!(it.repo.find_landed(tip, tip, "r-1").unwrap(), None);
-    let records = it.repo.records(std::slice::from_ref(tip), &[]).unwrap();
-    let shown: Vec<_> = records.iter().map(|r| (r.task.as_str(), r.attempt.as_str(), r.run.as_str())).collect();
-    assert_eq!(shown, [("auth@1:0011223344556677", "r-1", "r")]);
-    assert!(it.repo.records(std::slice::from_ref(tip), std::slice::from_ref(tip)).unwrap().is_empty());
+    let marks = it.repo.marks(std::slice::from_ref(tip), &[]).unwrap();
+    let shown: Vec<String> = marks.iter().map(|m| format!("{:?}", m.says)).collect();
+    assert_eq!(shown, ["Landed { task: auth, digest: 1:0011223344556677, attempt: r-1 }"]);
+    assert!(it.repo.marks(std::slice::from_ref(tip), std::slice::from_ref(tip)).unwrap().is_empty());
     // A squash merge indents what it quotes.
     let squashed = it
         .repo
@@ -220,4 +220,21 @@ fn a_worktree_that_is_gone_is_no_empty_tree() {
     let error = it.repo.snapshot(&it.wt, &it.base, &it.base, "m", DATE, KEEP).unwrap_err();
     assert!(error.to_string().contains("is gone"), "{error}");
     assert_eq!(it.repo.tip(KEEP).unwrap(), None);
+}
+
+#[test]
+fn every_changed_path_is_shown_however_many_there_are() {
+    let world = World::new();
+    // Too many for the list of a snapshot, a name of other bytes, and a submodule.
+    world.sh("blob=$(git hash-object -w a); i=0; { while [ $i -lt 100010 ]; do echo \"100644 blob $blob	f$i\"; i=$((i + 1)); done; printf '100644 blob %s\\tb\\377d\\n' $blob; } | git mktree >many");
+    world.sh("{ git ls-tree HEAD; echo \"160000 commit $(git rev-parse HEAD)	sub\"; } | git mktree --missing >linked");
+    let (old, many, linked) = (world.oid("HEAD^{tree}"), world.oid(&world.sh("cat many")), world.oid(&world.sh("cat linked")));
+    let mut found = Vec::new();
+    world.repo().changed_paths(&old, &many, |path| found.push(path.to_vec())).unwrap();
+    // The four files of the old tree are gone.
+    assert_eq!(found.len(), 100_010 + 1 + world.sh("git ls-files").lines().count());
+    assert!(found.contains(&b"b\xffd".to_vec()) && found.contains(&b"f100009".to_vec()) && found.contains(&b"s/x".to_vec()));
+    let mut found = Vec::new();
+    world.repo().changed_paths(&old, &linked, |path| found.push(path.to_vec())).unwrap();
+    assert_eq!(found, [b"sub"]);
 }

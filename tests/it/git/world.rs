@@ -120,6 +120,8 @@ fn collect(top: &Path, dir: &Path, out: &mut BTreeMap<PathBuf, String>) {
             "dir".into()
         } else if meta.is_symlink() {
             format!("link {:?}", fs::read_link(&path).unwrap())
+        } else if !meta.is_file() {
+            format!("{:o} special", meta.permissions().mode())
         } else {
             let bytes = fs::read(&path).unwrap_or_default();
             format!("{:o} {:?}", meta.permissions().mode(), String::from_utf8_lossy(&bytes))

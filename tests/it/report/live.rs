@@ -49,7 +49,7 @@ impl Write for Broken {
 }
 
 fn options(level: Level) -> Options {
-    Options { level, color: false, log: Box::new(|task, aid| Some(format!("/logs/{task}/{aid}"))) }
+    Options { level, color: false, log: Box::new(|task, aid| Some(format!("/logs/{task}/{aid}"))), live: None, fold: None }
 }
 
 fn eventful() -> (World, Graph) {
@@ -248,4 +248,23 @@ fn the_event_file_has_a_version_and_a_line_a_fact_and_is_only_ever_appended_to()
         state.apply(Millis(line["at"].as_u64().unwrap()), &fact).unwrap();
     }
     assert!(state.same_record(&world.state));
+}
+
+#[test]
+fn where_nothing_is_drawn_a_minute_of_silence_is_followed_by_a_sign_of_life() {
+    let sink = Sink::default();
+    let mut world = World::new();
+    world.reporter = Some(Box::new(Terminal::new(Box::new(sink.clone()), options(Level::Normal))));
+    world.hang = ids("schema docs");
+    world.reconcile(&graph([task("schema"), task("docs")]));
+    world.run();
+    let (before, now) = (sink.text(), world.now);
+    let mut reporter = world.reporter.take().unwrap();
+    reporter.tick(&world.state, Millis(now.0 + 55_000));
+    assert_eq!(sink.text(), before);
+    reporter.tick(&world.state, Millis(now.0 + 61_000));
+    let sign = sink.text()[before.len()..].to_owned();
+    assert!(sign.contains("schema") && sign.contains("1m0") && sign.contains("2 under way, 0 of 2 completed"), "{sign}");
+    reporter.tick(&world.state, Millis(now.0 + 62_000));
+    assert_eq!(sink.text().len(), before.len() + sign.len(), "once a minute");
 }

@@ -10,6 +10,8 @@ fn changes(plan: &Plan) -> Vec<String> {
     let told = |c: &Change| match c {
         Change::Define { spec, rerun: false } => format!("define {}", spec.id),
         Change::Define { spec, rerun: true } => format!("rerun {}", spec.id),
+        Change::Renew { spec, inputs } => format!("renew {} for {}", spec.id, inputs.join(" ")),
+        Change::Move { from, spec } => format!("move {from} to {}", spec.id),
         Change::Remove { task } => format!("remove {task}"),
     };
     plan.changes.iter().map(told).collect()
@@ -102,7 +104,7 @@ fn a_failed_task_stays_failed_until_something_about_it_changes() {
 
     let plan = world.plan(&files(2));
     assert_eq!(changes(&plan), Vec::<String>::new());
-    let failed = (Action::Failed, "failed 2 of 2".into(), "failed 14m01s ago: verify `npm test` exit 1; apply --rerun a".into());
+    let failed = (Action::Failed, "failed 2 of 2".into(), "failed 14m01s ago: verify `npm test` exit 1; drover retry a".into());
     assert_eq!(told(&plan, "a"), failed);
     assert_eq!(told(&plan, "c"), (Action::Blocked, "The task c".into(), "waits for a, which failed".into()));
     assert_eq!(plan.bounds.to_run, 0);
@@ -253,7 +255,7 @@ fn a_rename_is_told_from_the_definition_and_is_no_removal() {
     assert_eq!(
         plan.notes,
         [
-            "`old` left the files and `new` says the same: renamed, it counts as a new task, and its work is done again; give it its old id to go on"
+            "`old` left the files and `new` says the same. As it is, its work is done again; if it was renamed, say so in a task file:\n[[moved]]\nfrom = \"old\"\nto = \"new\""
         ]
     );
     assert_eq!(changes(&plan), ["remove old", "define new"]);
@@ -309,7 +311,7 @@ fn interrupted_work_is_resumed_and_a_conflict_waits_for_a_person() {
     assert_eq!(line(&resumed, "a").action, Action::Resume);
     let (action, detail, reason) = told(&resumed, "b");
     assert_eq!((action, detail.as_str()), (Action::Blocked, "conflict"));
-    assert_eq!(reason, "with what landed, in src/a.rs; apply --rerun b");
+    assert_eq!(reason, "with what landed, in src/a.rs; drover retry b");
     world.rerun = ids("b");
     resumed = world.plan(&files);
     assert_eq!(changes(&resumed), ["rerun b"]);

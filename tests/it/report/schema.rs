@@ -25,8 +25,11 @@ fn fits(schema: &Value, document: &Value) {
     assert!(errors.is_empty(), "{errors:#?}\n{document:#}");
 }
 
-/// Every object of a schema is closed, in properties and in definitions.
+/// Every object of a schema is closed, in properties, definitions and alternatives.
 fn is_closed(schema: &Value, at: &str) {
+    if let Value::Array(items) = schema {
+        items.iter().enumerate().for_each(|(n, item)| is_closed(item, &format!("{at}/{n}")));
+    }
     let Value::Object(fields) = schema else { return };
     if fields.contains_key("properties") {
         assert_eq!(fields.get("additionalProperties"), Some(&Value::Bool(false)), "{at} is open");
@@ -38,11 +41,27 @@ fn is_closed(schema: &Value, at: &str) {
 
 #[test]
 fn the_schemas_in_the_repository_are_those_of_the_code() {
-    for (name, schema) in [("plan", json::plan_schema()), ("status", json::status_schema())] {
+    for (name, schema) in [
+        ("plan", json::plan_schema()),
+        ("status", json::status_schema()),
+        ("event", drover::report::events::schema()),
+        ("report", json::report_schema()),
+        ("outcome", drover::agent::outcome_schema()),
+    ] {
         assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
         is_closed(&schema, name);
         blessed(name, &schema);
     }
+}
+
+#[test]
+fn the_names_of_events_are_those_of_the_facts_and_one_more() {
+    let schema = drover::report::events::schema();
+    let of = |fact: &Value| fact["properties"]["fact"]["const"].as_str().map(str::to_owned);
+    let mut names: Vec<String> = schema["oneOf"].as_array().unwrap().iter().filter_map(of).collect();
+    names.push("failed".into());
+    names.sort();
+    assert_eq!(names, drover::core::events::NAMES);
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn a_plan_reads_as_a_table_of_signs_words_and_reasons() {
       ~ api      prompt changed since 00a11da                  claude  runs again (on_change, drover/tasks.toml:24)
       = docs     prompt changed since 00a11cf                          kept (on_change, drover/tasks.toml:7)
       - old      removed from the files                                dropped
-      ! billing  failed 1 of 1                                         failed 14m36s ago: verify `npm test` exit 1; apply --rerun billing
+      ! billing  failed 1 of 1                                         failed 14m36s ago: verify `npm test` exit 1; drover retry billing
       ! invoice  The task invoice                                      waits for billing, which failed
     Plan: 1 to go on, 2 to run, 1 to run again, 1 to drop; 1 failed, 1 blocked, 1 kept as done, 3 up to date.
     Bounds: 4 at a time, critical path 2 tasks.
@@ -103,7 +103,10 @@ fn guards_errors_and_notes_stand_below_the_table() {
       ~ c        prompt changed since 00a11d1  claude  runs again (on_change, drover/tasks.toml:7)
       ! strict   prompt changed                        on_change = "error" (drover/tasks.toml:7)
       ~ project settings changed
-    note: `a` left the files and `renamed` says the same: renamed, it counts as a new task, and its work is done again; give it its old id to go on
+    note: `a` left the files and `renamed` says the same. As it is, its work is done again; if it was renamed, say so in a task file:
+        [[moved]]
+        from = "a"
+        to = "renamed"
     error: drover/tasks.toml:7: task `strict` is completed and its prompt changed, which its on_change = "error" forbids: put it back, say "rerun" or "keep", or run it again with --rerun strict
     Plan: 1 to run, 2 to run again; 1 blocked.
     Bounds: 2 at a time, critical path 1 task.
@@ -142,18 +145,18 @@ fn status_shows_where_every_task_stands() {
     "#);
     insta::assert_snapshot!(shown(&world, StatusOptions { tree: true, ..Default::default() }), @r#"
     shop · run run1, began 14m47s ago
-      ! billing    failed              The task billing           14m36s ago; verify `npm test` exit 1
-      .   invoice  blocked             The task invoice           waits for billing, which failed
-      = docs       completed           The task docs              00a11cf, 14m23s ago
-      = schema     completed           Users table and migration  00a11d1, 14m19s ago
-      =   api      completed           The task api               00a11da, 14m03s ago
-      *     web    in progress: agent  The task web               attempt 1 of 3; 14m00s
-      .       old  blocked             The task old               waits for web
-      = x1         completed           The task x1                00a11d6, 14m11s ago
-      = x2         completed           The task x2                00a11d8, 14m07s ago
+      ! billing       failed              The task billing           14m36s ago; verify `npm test` exit 1
+      . └─ invoice    blocked             The task invoice           waits for billing, which failed
+      = docs          completed           The task docs              00a11cf, 14m23s ago
+      = schema        completed           Users table and migration  00a11d1, 14m19s ago
+      = └─ api        completed           The task api               00a11da, 14m03s ago
+      *    └─ web     in progress: agent  The task web               attempt 1 of 3; 14m00s
+      .       └─ old  blocked             The task old               waits for web
+      = x1            completed           The task x1                00a11d6, 14m11s ago
+      = x2            completed           The task x2                00a11d8, 14m07s ago
     5 of 9 completed, 1 in progress, 2 blocked, 1 failed.
     "#);
-    insta::assert_snapshot!(shown(&world, StatusOptions { oneline: true, ..Default::default() }), @"shop: 5 of 9 completed, 1 in progress, 2 blocked, 1 failed");
+    insta::assert_snapshot!(shown(&world, StatusOptions { oneline: true, ..Default::default() }), @"shop: 5 of 9 completed, 1 in progress, 2 blocked, 1 failed; at work");
     world.input(Input::PublishHeld { why: "src/a.rs has changes of yours".into() });
     let held = shown(&world, StatusOptions::default());
     assert!(held.ends_with("Landed, but not yet published: src/a.rs has changes of yours\n"), "{held}");

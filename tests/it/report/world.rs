@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use drover::base::{EpicId, Millis, Oid, RunId, TaskId};
 use drover::core::{Answer, Command, Exit, Fact, Failure, FailureClass, Input, Outcome, Selection, Snap, State, decide};
-use drover::model::{
-    Action, AgentKind, AgentSpec, Check, Graph, OnChange, OnDependency, Policy, Retry, Source, Spec, StepSpec, Workspace, digest_of,
-};
+use drover::model::{Action, AgentKind, AgentSpec, Check, Graph, OnChange, OnDependency, Policy, Retry, Source, Spec, StepSpec, digest_of};
 use drover::plan::{Line, Plan, Request, diff};
 use drover::report::{Heading, Reporter};
 
@@ -26,28 +24,15 @@ pub fn check(run: &str) -> Check {
 
 /// A task for `claude`, at the line of its file that `place` says.
 pub fn task(name: &str) -> Spec {
-    let agent = AgentSpec { name: "claude".into(), kind: AgentKind::ClaudeCode, model: None, args: vec![], command: None };
+    let agent = AgentSpec::new("claude", AgentKind::ClaudeCode);
     let own = Action::Prompt { text: format!("Do {name}."), agent };
     Spec {
-        id: id(name),
         title: format!("The task {name}"),
-        epic: None,
         digest: digest_of(&TaskId::parse("a").unwrap(), "", &[]),
-        depends_on: vec![],
-        priority: 0,
-        labels: vec![],
-        groups: vec![],
         steps: vec![step(name, own)],
-        verify: vec![],
         retry: Retry { jitter: false, ..Retry::default() },
-        on_change: OnChange::Rerun,
-        on_dependency: OnDependency::Keep,
-        allow_empty: false,
-        protect: vec![],
-        workspace: Workspace::Worktree,
-        env: BTreeMap::new(),
-        env_pass: vec![],
         source: Source { file: "drover/tasks.toml".into(), line: 7, column: 1 },
+        ..Spec::new(id(name))
     }
 }
 
@@ -150,7 +135,17 @@ impl World {
     }
 
     pub fn plan(&self, graph: &Graph) -> Plan {
-        diff(&Request { graph, policy: &self.policy, recorded: &self.state, rerun: &self.rerun, selection: &self.selection, now: self.now })
+        let (policy, selection) = (&self.policy, &self.selection);
+        diff(&Request {
+            graph,
+            policy,
+            recorded: &self.state,
+            moved: &[],
+            rerun: &self.rerun,
+            inputs: &BTreeMap::new(),
+            selection,
+            now: self.now,
+        })
     }
 
     pub fn reconcile(&mut self, graph: &Graph) -> Plan {
@@ -230,7 +225,7 @@ impl World {
             step => {
                 let (task, aid) = step.attempt().map(|(t, a)| (t.clone(), a.clone())).unwrap();
                 let answer = self.step(&step, &task);
-                Input::Answer { task, aid, answer }
+                Input::Answer { task, aid, answer: Box::new(answer) }
             }
         })
     }
@@ -248,13 +243,13 @@ impl World {
                     }
                     None => Outcome::Succeeded,
                 };
-                Answer::AgentEnded { n: *n, exit: Exit { outcome, summary: String::new() } }
+                Answer::AgentEnded { n: *n, exit: Exit::of(outcome) }
             }
             Command::Snapshot { n, .. } => {
                 let snap = Snap { tree: self.oid(), commit: self.oid(), unchanged: false, problem: None };
                 Answer::Snapshotted { n: *n, snap }
             }
-            Command::Check { tree, check, .. } => Answer::CheckPassed { tree: tree.clone(), check: check.clone() },
+            Command::Check { tree, check, .. } => Answer::CheckPassed { tree: tree.clone(), check: check.clone(), nth: 0 },
             Command::Commit { .. } => Answer::Committed { commit: self.oid() },
             Command::Merge { .. } if self.conflict.contains(task) => Answer::Conflict { paths: vec!["src/a.rs".into()] },
             Command::Merge { .. } => {

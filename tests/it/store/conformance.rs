@@ -7,7 +7,7 @@ use drover::core::{Change, Header, Input, Phase, Selection, State};
 use drover::model::Spec;
 use drover::store::memory::MemoryStore;
 use drover::store::redb::RedbStore;
-use drover::store::{Batch, Store, StoreError, batch};
+use drover::store::{Batch, Bookmark, Store, StoreError, batch};
 
 use super::world::{World, fold, played, same, scratch, small_fact, spec, task};
 
@@ -185,4 +185,30 @@ fn a_batch_that_does_not_continue_the_journal_is_refused() {
 fn open_fresh<'a>(store: &'a mut Box<dyn Store>, open: Open) -> &'a mut dyn Store {
     open_again(store, open);
     &mut **store
+}
+
+#[test]
+fn bookmarks_are_kept_by_target_and_reader_and_the_journal_can_be_read_beside_them() {
+    on_every_store(|open| {
+        let mut store = open();
+        let bookmark = |seq: u64| Bookmark { seq, note: serde_json::json!({ "run": "r" }) };
+        let follower = store.follower();
+        assert_eq!(follower.bookmark("main", "a").unwrap(), None);
+        // Before the target itself is known, which it does not become by that.
+        follower.keep("main", "a", &bookmark(0)).unwrap();
+        assert!(store.targets().unwrap().is_empty());
+        assert_eq!(store.load("main").unwrap().head.seq, 0);
+        let mut world = World::new(5);
+        let batch = (0..50).map(|_| world.step()).find(|b| !b.facts.is_empty()).unwrap();
+        store.commit("main", &batch).unwrap();
+        assert_eq!(follower.history("main", 0, 100).unwrap(), store.history("main", 0, 100).unwrap());
+        for (target, reader, seq) in [("main", "a", 7), ("main", "b", 8), ("mainline", "a", 9)] {
+            follower.keep(target, reader, &bookmark(seq)).unwrap();
+        }
+        drop((follower, store));
+        let follower = open().follower();
+        follower.keep_only("main", &["b".to_owned(), "c".to_owned()].into()).unwrap();
+        let kept = |target: &str, reader: &str| follower.bookmark(target, reader).unwrap();
+        assert_eq!((kept("main", "a"), kept("main", "b"), kept("mainline", "a")), (None, Some(bookmark(8)), Some(bookmark(9))));
+    });
 }

@@ -92,7 +92,11 @@ fn a_file_that_is_no_store_is_refused_and_kept() {
         [1, 9, 100, 4096, 5000, whole.len() / 2, whole.len() - 4096, whole.len() - 1].map(|n| (format!("cut at {n}"), whole[..n].to_vec())),
     );
     for (what, bytes) in cases {
-        assert_eq!(try_both(&fixture.dir, &bytes, &|_| false, &what), 2, "{what} was taken for a store");
+        // A file grows ahead of what is in it: a reader may find all that it needs before the cut, and then
+        // finds it right. Nobody writes to such a file.
+        let cut = what.starts_with("cut");
+        let refused = try_both(&fixture.dir, &bytes, &|found| cut && found.same_record(&fixture.state), &what);
+        assert!(refused == 2 || cut && refused == 1, "{what} was taken for a store");
     }
 }
 

@@ -25,6 +25,8 @@ struct Platter {
     /// Changes and syncs until the power goes; `None` for never.
     fuse: Option<u64>,
     dead: bool,
+    /// Changes until there is no room for more; `None` for ever.
+    room: Option<u64>,
     /// It says it has synced, and has not.
     lies: bool,
 }
@@ -50,6 +52,11 @@ impl Change {
 impl Platter {
     fn change(&mut self, changes: Vec<Change>) -> Result<(), Error> {
         self.burn()?;
+        match &mut self.room {
+            Some(0) => return Err(ErrorKind::StorageFull.into()),
+            Some(left) => *left -= 1,
+            None => {}
+        }
         changes.iter().for_each(|c| c.make(&mut self.cached));
         self.unsynced.extend(changes);
         Ok(())
@@ -84,6 +91,11 @@ impl Disk {
     /// The power goes after so many more changes and syncs.
     pub fn light(&self, fuse: u64) {
         self.platter().fuse = Some(fuse);
+    }
+
+    /// It is full after so many more changes, and until there is room again: `None`.
+    pub fn fill_up(&self, room: Option<u64>) {
+        self.platter().room = room;
     }
 
     pub fn is_dead(&self) -> bool {

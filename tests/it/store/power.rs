@@ -143,3 +143,62 @@ fn after_a_failed_write_nothing_more_is_written_through_the_same_handle() {
     store.commit(TARGET, &batch).unwrap();
     same(&store.load(TARGET).unwrap(), &failed).unwrap();
 }
+
+/// A store of some commits on a disk, and the world that made them.
+fn begun(disk: &Disk) -> (RedbStore, World) {
+    let mut store = RedbStore::with_backend(disk.clone()).unwrap();
+    let mut world = World::new(3);
+    for _ in 0..5 {
+        store.commit(TARGET, &world.step()).unwrap();
+    }
+    (store, world)
+}
+
+#[test]
+fn a_disk_that_is_full_at_any_write_loses_nothing_and_is_said_to_be() {
+    for room in 0.. {
+        let disk = Disk::default();
+        let (mut store, mut world) = begun(&disk);
+        disk.fill_up(Some(room));
+        let mut acknowledged = world.state.clone();
+        let failed = (0..5).find_map(|_| {
+            let batch = world.step();
+            let failed = store.commit(TARGET, &batch).err();
+            if failed.is_none() {
+                acknowledged = world.state.clone();
+            }
+            failed
+        });
+        // Closing may want to write as well.
+        drop(store);
+        let Some(error) = failed else {
+            assert!(room > 20, "hardly anything was written");
+            return;
+        };
+        assert!(!matches!(error, StoreError::Damaged { .. }), "room for {room}: a full disk is called a damaged file: {error}");
+        disk.fill_up(None);
+        let mut store = RedbStore::with_backend(disk).unwrap_or_else(|e| panic!("room for {room}: {e}"));
+        let loaded = store.load(TARGET).unwrap();
+        // What was being written may be there, whole.
+        let whole = loaded.same_record(&acknowledged) || loaded.same_record(&world.state);
+        assert!(whole, "room for {room}: {loaded:#?}");
+        world.state = loaded;
+        store.commit(TARGET, &world.step()).unwrap();
+        same(&store.load(TARGET).unwrap(), &world.state).unwrap();
+    }
+}
+
+#[test]
+fn a_store_is_opened_and_read_on_a_full_disk_or_refused_and_never_harmed() {
+    let disk = Disk::default();
+    let (store, world) = begun(&disk);
+    drop(store);
+    for room in 0..40 {
+        disk.fill_up(Some(room));
+        if let Ok(mut store) = RedbStore::with_backend(disk.clone()) {
+            same(&store.load(TARGET).unwrap(), &world.state).unwrap();
+        }
+        disk.fill_up(None);
+        same(&RedbStore::with_backend(disk.clone()).unwrap().load(TARGET).unwrap(), &world.state).unwrap();
+    }
+}

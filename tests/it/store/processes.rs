@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -96,5 +97,38 @@ fn a_reader_does_not_repair_under_an_active_drover_and_does_not_wait_for_ever() 
     let store = RedbStore::open(&copy).unwrap();
     same(&snapshot(&copy, "main").unwrap().unwrap(), &world.state).unwrap();
     drop(store);
+    active.release();
+}
+
+#[test]
+fn a_writer_waits_for_readers_that_look_at_what_a_killed_one_left() {
+    let top = scratch();
+    let copy = top.path().join("copy");
+    let world = killed(&top.path().join("drover"), &copy);
+    let left = fs::read(copy.join(FILE)).unwrap();
+    let over = AtomicBool::new(false);
+    let active = lock::acquire(&copy, Duration::ZERO).unwrap();
+    std::thread::scope(|s| {
+        for _ in 0..2 {
+            s.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    // It may not be repaired for as long as it is patient.
+                    snapshot(&copy, "main").ok();
+                }
+            });
+        }
+        let opened: Vec<_> = (0..100)
+            .map(|_| {
+                // Put in its place as another file: nobody writes to one that is read.
+                fs::write(top.path().join("left"), &left).unwrap();
+                fs::rename(top.path().join("left"), copy.join(FILE)).unwrap();
+                RedbStore::open(&copy).and_then(|mut store| store.load("main"))
+            })
+            .collect();
+        over.store(true, Ordering::Relaxed);
+        for state in opened {
+            same(&state.unwrap(), &world.state).unwrap();
+        }
+    });
     active.release();
 }

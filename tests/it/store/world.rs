@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use drover::base::{Aid, Digest, Millis, Oid, RunId, TaskId};
 use drover::core::{Answer, Change, Command, Exit, Fact, Failure, FailureClass, Input, Outcome, Selection, Snap, State, Step, decide};
-use drover::model::{
-    Action, Backoff, Check, MergePolicy, OnChange, OnConflict, OnDependency, Policy, Retry, Source, Spec, StepSpec, Workspace,
-};
+use drover::model::{Action, Backoff, Check, MergePolicy, OnChange, OnConflict, Policy, Retry, Spec, StepSpec, Workspace};
 use drover::store::{Batch, Record, Store, batch};
 use tempfile::TempDir;
 
@@ -46,24 +44,16 @@ pub fn spec(n: usize, version: u64, rng: &mut fastrand::Rng) -> Arc<Spec> {
     }
     Arc::new(Spec {
         title: format!("{MARK} {id} {version}"),
-        epic: None,
         digest: Digest::v1(format!("{id} {version}").as_bytes()),
         depends_on: (0..n).filter(|_| rng.u8(0..3) == 0).map(task).collect(),
         priority: rng.i64(-1..2),
-        labels: Vec::new(),
-        groups: Vec::new(),
         steps,
         verify: if rng.bool() { vec![check("make test")] } else { Vec::new() },
         retry: Retry { max_attempts: 2, backoff: Backoff::Fixed, delay: Duration::from_secs(1), ..Retry::default() },
         on_change: if rng.bool() { OnChange::Rerun } else { OnChange::Keep },
-        on_dependency: OnDependency::Keep,
-        allow_empty: false,
-        protect: Vec::new(),
         workspace: if rng.u8(0..6) == 0 { Workspace::Checkout } else { Workspace::Worktree },
         env: [("KEY".to_owned(), "value".to_owned())].into(),
-        env_pass: Vec::new(),
-        source: Source::default(),
-        id,
+        ..Spec::new(id)
     })
 }
 
@@ -113,7 +103,7 @@ impl World {
     fn reconcile(&mut self) -> Input {
         let policy = (self.rng.u8(0..3) == 0).then(|| {
             let on_conflict = if self.rng.bool() { OnConflict::Block } else { OnConflict::Retry };
-            let merge = MergePolicy { verify: Vec::new(), on_conflict };
+            let merge = MergePolicy { on_conflict, ..MergePolicy::default() };
             Arc::new(Policy { workers: self.rng.u32(1..4), merge, ..Policy::default() })
         });
         let changes = (0..TASKS)
@@ -145,7 +135,7 @@ impl World {
             step => {
                 let (task, aid) = step.attempt().map(|(t, a)| (t.clone(), a.clone())).unwrap();
                 let answer = if good { self.success(step, &task) } else { self.failure(step) };
-                Input::Answer { task, aid, answer }
+                Input::Answer { task, aid, answer: Box::new(answer) }
             }
         }
     }
@@ -157,7 +147,7 @@ impl World {
             Command::Snapshot { n, .. } => {
                 Answer::Snapshotted { n: *n, snap: Snap { tree: self.oid(), commit: self.oid(), unchanged: false, problem: None } }
             }
-            Command::Check { tree, check, .. } => Answer::CheckPassed { tree: tree.clone(), check: check.clone() },
+            Command::Check { tree, check, .. } => Answer::CheckPassed { tree: tree.clone(), check: check.clone(), nth: 0 },
             Command::Commit { .. } => Answer::Committed { commit: self.oid() },
             Command::Merge { .. } => Answer::Merged { old: self.oid(), new: self.oid(), tree: self.oid() },
             Command::Land { new, .. } => {
@@ -171,11 +161,14 @@ impl World {
     }
 
     fn failure(&mut self, command: &Command) -> Answer {
-        let failure = |class| Failure { class, message: "it went wrong".into(), tail: "the last line".into() };
+        let failure = |class| Failure { tail: "the last line".into(), ..Failure::new(class, "it went wrong") };
         match command {
             Command::Agent { n, .. } if self.rng.bool() => Answer::AgentEnded { n: *n, exit: exit(Outcome::Interrupted) },
             Command::Agent { n, .. } => Answer::AgentEnded { n: *n, exit: exit(Outcome::Failed(failure(FailureClass::Agent))) },
-            Command::Check { tree, .. } => Answer::CheckFailed { tree: tree.clone(), failure: failure(FailureClass::Verify) },
+            Command::Check { tree, check, .. } => {
+                let (tree, check) = (tree.clone(), check.clone());
+                Answer::CheckFailed { tree, check, nth: 0, failure: failure(FailureClass::Verify) }
+            }
             Command::Merge { .. } => Answer::Conflict { paths: vec!["src/lib.rs".into()] },
             Command::Land { .. } => Answer::LostRace,
             _ if self.rng.bool() => Answer::Broken { failure: failure(FailureClass::Setup) },
@@ -194,7 +187,7 @@ impl World {
 }
 
 fn exit(outcome: Outcome) -> Exit {
-    Exit { outcome, summary: "done as told".into() }
+    Exit { summary: "done as told".into(), ..Exit::of(outcome) }
 }
 
 /// A directory for one test; in memory where that is possible, for where it stands on a disk

@@ -1,0 +1,61 @@
+//! `drover events`: the journal as JSON lines, and on as it grows. Reads beside a writer, one
+//! short transaction at a time, so that nobody waits for a slow reader.
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use super::args::{EventsArgs, Global};
+use super::context;
+use super::exit::{CliResult, Exit, Failure};
+use super::terminal::Terminal;
+use crate::base::Millis;
+use crate::engine::driver::now;
+use crate::process::Changes;
+use crate::report::events;
+use crate::store::{Record, redb};
+
+/// So many facts are read in one transaction.
+const PAGE: usize = 1000;
+/// Looked again after this long, should a change have gone unnoticed.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+pub fn run(global: &Global, terminal: &Terminal, args: &EventsArgs) -> CliResult {
+    let repo = context::repository(global)?;
+    let target = context::recorded_target(global, &repo)?;
+    let dir = repo.state_dir();
+    if redb::snapshot(&dir, &target)?.is_none() && !args.follow {
+        return Err(Failure::unfit(format!("nothing is recorded for `{target}` yet\n  Run `drover apply`.")));
+    }
+    let oldest = args.since.map_or(Millis(0), |age| Millis(now().0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))));
+    if !terminal.answer(|out| writeln!(out, "{}", events::version())) {
+        return Ok(Exit::Done);
+    }
+    let mut changes = Changes::default();
+    let mut after = args.after;
+    loop {
+        // Before the look: what is written from here on ends the wait.
+        if args.follow {
+            changes.add(&dir);
+        }
+        after = match page(terminal, &dir, &target, after, oldest)? {
+            Some(read) if read > after => read,
+            Some(_) if args.follow => {
+                changes.wait(LOOK_AGAIN);
+                after
+            }
+            // All is told, or nobody reads on.
+            _ => return Ok(Exit::Done),
+        };
+    }
+}
+
+/// Writes what follows `after`; the number of the last fact read, or `None` if nobody listens.
+fn page(terminal: &Terminal, dir: &Path, target: &str, after: u64, oldest: Millis) -> Result<Option<u64>, Failure> {
+    let records = redb::read_history(dir, target, after, PAGE)?;
+    let last = records.last().map_or(after, |r| r.seq);
+    let line = |r: &Record| events::line(r.seq, r.at, &r.fact).map_err(|e| Failure::internal(e.to_string()));
+    let lines: Vec<_> = records.iter().filter(|r| r.at >= oldest).map(line).collect::<Result<_, _>>()?;
+    let heard = terminal.answer(|out| lines.iter().try_for_each(|line| writeln!(out, "{line}")));
+    Ok(heard.then_some(last))
+}

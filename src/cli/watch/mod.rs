@@ -1,0 +1,159 @@
+//! `drover watch`: apply, then again whenever the files change.
+//!
+//! `tree` follows the files and git and says when there is a new state of them to be looked at;
+//! `desk` holds it against the record, on the driver's thread.
+
+mod desk;
+mod tree;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::args::{Global, WatchArgs};
+use super::exit::{CliResult, Failure};
+use super::reports::Reports;
+use super::running::{self, Lead, Start};
+use super::telling::Telling;
+use super::terminal::Terminal;
+use super::{apply, ci, context};
+use crate::base::Millis;
+use crate::base::text::count;
+use crate::core::view::Status;
+use crate::core::{Fact, Input, State};
+use crate::engine::session::Handle;
+use crate::files::{self, Project};
+use crate::git::{Head, Repo};
+use crate::plan::select::Universe;
+use crate::report::Reporter;
+use crate::watch::{Interest, Watcher};
+use desk::Desk;
+use tree::Tree;
+
+pub fn run(global: &Global, terminal: &Terminal, args: &WatchArgs) -> CliResult {
+    ci::refuse_untrusted(&args.conduct)?;
+    let telling = Telling::new(global, terminal, &args.tell)?;
+    let terminal = &telling.terminal.clone();
+    let repo = context::repository(global)?;
+    let home = repo.head().map_err(|e| Failure::unfit(e.to_string()))?;
+    let project = whole(global, terminal, &repo, args, &home)?;
+    let target = context::target(global, &repo, Some(&project))?;
+    let open = apply::open(&repo, &target)?;
+    let opening = apply::opened(terminal, &repo, &target, &project, &open.state)?;
+    let selection = context::selection(&args.select, &Universe::of_files(&project.graph, &opening.state))?;
+    let plan = apply::reconciled(&project, &opening, &selection, &args.reconcile)?;
+    let same = plan.changes.is_empty() && !plan.policy_changed && opening.inputs.is_empty();
+    let begin = !same || repo.is_watched() || !apply::is_settled(&repo, &target, &open.state, &selection);
+    plan.notes.iter().for_each(|n| terminal.note(n));
+    let reconcile = apply::reconcile_input(&project.policy, &plan);
+    // At rest it holds all the same for what comes: the last run may have been of other tasks.
+    let at_rest = || vec![Input::Select { selection: selection.clone() }];
+    let first: Vec<Input> = if begin { opening.inputs.into_iter().chain([reconcile]).collect() } else { at_rest() };
+    let rounds = Arc::new(AtomicU64::new(0));
+    let rest = Rest { terminal: terminal.clone(), rounds: rounds.clone() };
+    if !begin {
+        rest.say(&open.state);
+    }
+    let desk = Desk::new(terminal.clone(), repo.clone(), target.clone(), args.select.clone(), &project.policy);
+    let tree = Tree {
+        terminal: terminal.clone(),
+        repo: repo.clone(),
+        target: target.clone(),
+        options: context::options(global),
+        watcher: Watcher::new(args.poll),
+        home,
+        project: Arc::new(project.clone()),
+        shown: String::new(),
+        rounds: (rounds, 0),
+        place: None,
+        blocked: None,
+        stands_by: None,
+        desk: Arc::new(desk),
+    };
+    let start = move |handle: Handle| {
+        // It ends with the process: nothing it does is unfinished business.
+        std::thread::spawn(move || tree.follow(&handle));
+    };
+    let mut told = telling.into_reporters();
+    told.0.push(Box::new(rest));
+    running::run(Start {
+        terminal,
+        repo,
+        target,
+        open,
+        project: Some(&project),
+        selection,
+        first,
+        limits: apply::limits(&args.limits),
+        accept_git: args.consent.accept_git_config,
+        told,
+        tethered: args.conduct.tethered || terminal.console.ci.is_some(),
+        reports: Reports::new(global, &args.conduct)?,
+        watch: Some(Lead { begin, start: Box::new(start) }),
+    })
+}
+
+/// The files, once they are whole: a watch that is started in the middle of an edit waits for its end.
+fn whole(global: &Global, terminal: &Terminal, repo: &Repo, args: &WatchArgs, home: &Head) -> Result<Project, Failure> {
+    let broken = |failure: &Failure| failure.details.get("diagnostics").is_some();
+    let failure = match context::project(global, terminal, repo) {
+        Err(failure) if broken(&failure) => failure,
+        result => return result,
+    };
+    terminal.warn(&format!("{}: nothing is begun until they are mended; Ctrl-C ends it", failure.message));
+    let mut watcher = Watcher::new(args.poll);
+    let mut shown = failure.details.get("diagnostics").cloned();
+    let branch = if let Head::Branch { name, .. } = home { name } else { "HEAD" };
+    loop {
+        let loaded = files::load(repo.root(), &context::options(global));
+        let mut interest = Interest::default();
+        loaded.places().into_iter().for_each(|place| interest.add(place, false));
+        repo.places(branch).into_iter().for_each(|place| interest.add(place, true));
+        if watcher.follow(interest) {
+            // It may have changed before it was followed.
+            continue;
+        }
+        // On another branch they are not those that are meant.
+        let at_home = repo.head().is_ok_and(|now| tree::strayed(home, &now).is_none());
+        if loaded.project.is_some() && at_home {
+            match context::project(global, terminal, repo) {
+                Err(failure) if broken(&failure) => continue,
+                result => return result,
+            }
+        }
+        let now = loaded.report.json().get("diagnostics").cloned();
+        if now != shown {
+            terminal.diagnostics(&loaded.report.graphical(terminal.color_err, terminal.width));
+        }
+        shown = now;
+        watcher.trouble().iter().for_each(|why| terminal.warn(why));
+        watcher.wait(None);
+    }
+}
+
+/// Says when there is nothing left to do.
+struct Rest {
+    terminal: Terminal,
+    /// Runs that ended.
+    rounds: Arc<AtomicU64>,
+}
+
+impl Rest {
+    fn say(&self, state: &State) {
+        let tally = state.tally();
+        let of = |status: &Status| tally.get(status).map(|n| format!("{n} {}", status.name().replace('_', " ")));
+        let all: Vec<String> = Status::ALL.iter().filter_map(of).collect();
+        let all = if all.is_empty() { count(0, "task") } else { all.join(", ") };
+        self.terminal.note(&format!("watching: {all}. Edits are taken up at once; Ctrl-C ends it"));
+    }
+}
+
+impl Reporter for Rest {
+    fn fact(&mut self, state: &State, _: u64, _: Millis, fact: &Fact) {
+        if matches!(fact, Fact::RunEnded { .. }) {
+            self.rounds.fetch_add(1, Ordering::SeqCst);
+            if state.flow == crate::core::Flow::Running {
+                self.say(state);
+            }
+        }
+    }
+}

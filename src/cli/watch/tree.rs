@@ -1,0 +1,255 @@
+//! The files and git, followed: when it is quiet, and no git is in the middle of something, they
+//! are read, and what they say is put to the desk.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::desk::{Desk, News};
+use crate::base::Oid;
+use crate::base::text::{count, one_line};
+use crate::cli::context;
+use crate::cli::terminal::Terminal;
+use crate::engine::driver::Answered;
+use crate::engine::session::Handle;
+use crate::files::{self, Loaded, Options, Project};
+use crate::git::{Head, Repo, UnderWay};
+use crate::watch::{Interest, QUIET_LONG, Watcher};
+
+/// A git that holds its lock for longer is spoken of.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// So often the files are read again because there were more places to follow.
+const READINGS: usize = 16;
+
+pub struct Tree {
+    pub terminal: Terminal,
+    pub repo: Repo,
+    pub target: String,
+    pub options: Options,
+    pub watcher: Watcher,
+    /// Where HEAD was at the start.
+    pub home: Head,
+    /// The last that was whole.
+    pub project: Arc<Project>,
+    /// What was said last of what is wrong with the files.
+    pub shown: String,
+    /// Runs that ended, and how many of them had when it was last looked.
+    pub rounds: (Arc<AtomicU64>, u64),
+    pub place: Option<Place>,
+    /// Why the files are not read now, as it was said.
+    pub blocked: Option<String>,
+    /// Why nothing is begun now.
+    pub stands_by: Option<String>,
+    pub desk: Arc<Desk>,
+}
+
+/// Where git stands, as far as it is somebody's business that it moved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    tip: Option<Oid>,
+    /// When its index and its configuration were last written.
+    written: [Option<std::time::SystemTime>; 2],
+}
+
+/// Whether the files may be read.
+enum Gate {
+    Open,
+    /// Soon, and nothing is said of it yet.
+    Busy,
+    Shut,
+}
+
+impl Tree {
+    /// Until the session is over.
+    pub fn follow(mut self, handle: &Handle) {
+        let mut waiting = false;
+        // What changed since the files were first read was seen by nobody.
+        while self.look(handle, &mut waiting) {
+            self.watcher.trouble().iter().for_each(|why| self.terminal.warn(why));
+            self.watcher.wait(waiting.then_some(PATIENCE));
+        }
+    }
+
+    /// Looks at everything once. False: nobody is there any more to hear of it. `waiting` is whether a
+    /// lock of git's was in the way before, and whether one is now.
+    fn look(&mut self, handle: &Handle, waiting: &mut bool) -> bool {
+        if !self.repo.root().is_dir() || !self.repo.is_there() {
+            // It is said on the other side what to do about that.
+            return handle.news(|_, _| Answered::default());
+        }
+        let stood_by = self.stands_by.clone();
+        let gate = self.gate(*waiting);
+        *waiting = matches!(gate, Gate::Busy);
+        let mut changed = false;
+        if matches!(gate, Gate::Open) {
+            let Some(loaded) = self.read() else {
+                *waiting = true;
+                return true;
+            };
+            changed = self.take(loaded);
+        } else {
+            let interest = self.interest(Vec::new());
+            self.watcher.follow(interest);
+        }
+        let place = self.standing();
+        let ended = self.rounds.0.load(Ordering::SeqCst);
+        let moved = self.place.replace(place.clone()).is_some_and(|before| before != place);
+        // What a run moved itself before it ended is no reason for another.
+        let ended = std::mem::replace(&mut self.rounds.1, ended) != ended;
+        let moved = moved && !ended;
+        let resumed = stood_by.is_some() && self.stands_by.is_none();
+        if !changed && !moved && !ended && stood_by == self.stands_by {
+            return true;
+        }
+        let news = News { project: self.project.clone(), changed, moved, resumed, ended, stands_by: self.stands_by.clone() };
+        let desk = self.desk.clone();
+        handle.news(move |state, at_work| desk.take(news, state, at_work))
+    }
+
+    /// Whether the files may be taken for what is wanted, and says so where they may not.
+    fn gate(&mut self, waited: bool) -> Gate {
+        let under_way = self.repo.under_way();
+        let away = self.away();
+        self.stands_by = away.clone();
+        let shut = match (&under_way, away) {
+            (Some(UnderWay::Lock(_)), _) if !waited => return Gate::Busy,
+            (Some(UnderWay::Lock(lock)), _) => format!(
+                "git is at work ({} is there): the files are read when it is through\n  If no git is running, it was killed: remove that file.",
+                one_line(&lock.display().to_string(), 300)
+            ),
+            (Some(UnderWay::Operation(what)), None) => format!("{what} is under way: the files are read when it is finished or aborted"),
+            (Some(UnderWay::Operation(what)), Some(why)) => {
+                format!("{what} is under way, and {why}: nothing more is begun until it is over")
+            }
+            (None, Some(why)) => format!("{why}: nothing more is begun and what runs may finish, until it is checked out again"),
+            (None, None) => {
+                if self.blocked.take().is_some() {
+                    self.terminal.note("going on: git is through, and the branch is as it was at the start");
+                }
+                return Gate::Open;
+            }
+        };
+        if self.blocked.replace(shut.clone()).as_ref() != Some(&shut) {
+            self.terminal.warn(&shut);
+        }
+        Gate::Shut
+    }
+
+    /// Why the checkout is not the one that the watch began on.
+    fn away(&self) -> Option<String> {
+        strayed(&self.home, &self.repo.head().ok()?)
+    }
+
+    fn standing(&self) -> Place {
+        let written = |file: PathBuf| std::fs::metadata(file).and_then(|m| m.modified()).ok();
+        let written = [written(self.repo.index()), written(self.repo.common_dir().join("config"))];
+        Place { tip: self.repo.branch_tip(&self.target).ok().flatten(), written }
+    }
+
+    /// The files as they are while nothing changes. `None`: a git began something meanwhile, and what
+    /// was read may be of another branch.
+    fn read(&mut self) -> Option<Loaded> {
+        let before = self.standing();
+        let loaded = self.read_whole()?;
+        (!self.is_git_at_work() && self.standing() == before).then_some(loaded)
+    }
+
+    fn is_git_at_work(&self) -> bool {
+        self.repo.under_way().is_some() || self.away() != self.stands_by
+    }
+
+    fn read_whole(&mut self) -> Option<Loaded> {
+        let mut loaded = self.read_once();
+        for _ in 0..READINGS {
+            if !self.loses(&loaded) {
+                return Some(loaded);
+            }
+            // Some editors take a file away before they put the new one there, and git takes the
+            // files of one branch away before it notes that it is on another.
+            let quiet = self.watcher.is_quiet(QUIET_LONG);
+            if self.is_git_at_work() {
+                return None;
+            }
+            let again = self.read_once();
+            let stands = quiet && again.project == loaded.project;
+            loaded = again;
+            if stands {
+                break;
+            }
+        }
+        Some(loaded)
+    }
+
+    /// Whether tasks are missing that were there before.
+    fn loses(&self, loaded: &Loaded) -> bool {
+        let Some(project) = &loaded.project else { return false };
+        let there = project.graph.tasks();
+        self.project.graph.tasks().keys().any(|id| !there.contains_key(id))
+    }
+
+    fn read_once(&mut self) -> Loaded {
+        let mut loaded = files::load(self.repo.root(), &self.options);
+        for _ in 0..READINGS {
+            let interest = self.interest(loaded.places());
+            if !self.watcher.follow(interest) {
+                break;
+            }
+            loaded = files::load(self.repo.root(), &self.options);
+        }
+        loaded
+    }
+
+    fn interest(&self, places: Vec<files::Place>) -> Interest {
+        let mut interest = if places.is_empty() { self.watcher.interest().clone() } else { Interest::default() };
+        places.into_iter().for_each(|place| interest.add(place, false));
+        self.repo.places(&self.target).into_iter().for_each(|place| interest.add(place, true));
+        interest
+    }
+
+    /// Says what is wrong with the files. True: they are whole, and say something new.
+    fn take(&mut self, loaded: Loaded) -> bool {
+        let shown =
+            if loaded.report.is_empty() { String::new() } else { loaded.report.graphical(self.terminal.color_err, self.terminal.width) };
+        let news = std::mem::replace(&mut self.shown, shown.clone()) != shown;
+        if let Some(why) = context::no_profile(self.options.profile.as_deref(), &loaded) {
+            if std::mem::replace(&mut self.shown, why.clone()) != why {
+                self.terminal.warn(&format!("{why}\n  What the files said before stays in force."));
+            }
+            return false;
+        }
+        let Some(project) = loaded.project else {
+            if news {
+                self.terminal.diagnostics(&shown);
+                let mistakes = count(loaded.report.errors(), "mistake");
+                self.terminal.warn(&format!("the files have {mistakes}: what they said before stays in force until they are mended"));
+            }
+            return false;
+        };
+        if news && !shown.is_empty() {
+            self.terminal.note(&shown);
+        }
+        if *self.project == project {
+            if news && shown.is_empty() {
+                self.terminal.note("the files are whole again, and say what they said before");
+            }
+            return false;
+        }
+        self.project = Arc::new(project);
+        true
+    }
+}
+
+/// Why a checkout is not the one that it was.
+pub fn strayed(home: &Head, now: &Head) -> Option<String> {
+    let name = |name: &str| one_line(name, 100);
+    match (home, now) {
+        (Head::Branch { name: a, .. }, Head::Branch { name: b, .. }) if a == b => None,
+        (Head::Detached, Head::Detached) => None,
+        (Head::Branch { name: a, .. }, Head::Branch { name: b, .. }) => {
+            Some(format!("`{}` is checked out instead of `{}`", name(b), name(a)))
+        }
+        (Head::Branch { name: a, .. }, Head::Detached) => Some(format!("`{}` is not checked out any more", name(a))),
+        (Head::Detached, Head::Branch { name: b, .. }) => Some(format!("`{}` is checked out instead of a commit", name(b))),
+    }
+}

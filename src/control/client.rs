@@ -1,0 +1,41 @@
+//! The verbs' end of the socket.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use super::place;
+use super::wire::{self, MAX_LINE, Reply, Request};
+
+/// How long a Drover that has taken a request may take to answer it: its disk may be slow.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks the Drover that is at work. `None`: none listens, or it ended without an answer. Whether
+/// it had carried the request out then is not known; asking again tells, because what is so
+/// already is left as it is.
+pub fn ask(state_dir: &Path, request: &Request) -> io::Result<Option<Reply>> {
+    let Some(socket) = place::find(state_dir) else { return Ok(None) };
+    let Ok(mut stream) = UnixStream::connect(&socket) else { return Ok(None) };
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let line = wire::line(request);
+    if line.len() > MAX_LINE {
+        return Err(io::Error::other("the request is too long"));
+    }
+    if stream.write_all(&line).is_err() {
+        return Ok(None);
+    }
+    let mut answer = Vec::new();
+    match BufReader::new(stream.take(MAX_ANSWER)).read_until(b'\n', &mut answer) {
+        Ok(_) if answer.ends_with(b"\n") => Ok(Some(serde_json::from_slice(&answer).map_err(io::Error::other)?)),
+        Ok(_) => Ok(None),
+        Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+            Err(io::Error::other("the Drover at work has taken the request and does not answer"))
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+/// An answer names each task, and there may be many.
+const MAX_ANSWER: u64 = 64 << 20;

@@ -1,0 +1,79 @@
+//! Named instants at which the program can be told to die, for the tests that kill it there. A release
+//! build has none of them.
+//!
+//! Owns how such an instant is named and counted. Must not know what goes on there.
+
+/// Carries out an effect; the program can be told to die right before it and right after it.
+pub fn around<T>(name: &'static str, act: impl FnOnce() -> T) -> T {
+    come_by(name, ".before");
+    let done = act();
+    come_by(name, ".after");
+    done
+}
+
+/// An instant in the middle of an effect.
+pub fn point(name: &'static str) {
+    come_by(name, "");
+}
+
+#[cfg(not(debug_assertions))]
+fn come_by(_: &'static str, _: &'static str) {}
+
+#[cfg(debug_assertions)]
+use armed::come_by;
+#[cfg(debug_assertions)]
+pub use armed::handed_down;
+
+/// `DROVER_FAULT=<point>:<n>` kills the process that comes by that point for the n-th time, as
+/// SIGKILL does. `DROVER_FAULT_TOLD=<file>` has it make that file first, and live on where the file
+/// is there already: of several processes one dies. `DROVER_FAULT_GATE=<file>` has it wait for that
+/// file instead of dying.
+#[cfg(debug_assertions)]
+mod armed {
+    #![expect(clippy::disallowed_methods, reason = "the tests' own switch, in no release build")]
+
+    use std::fs::OpenOptions;
+    use std::path::Path;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    const VARIABLES: [&str; 2] = ["DROVER_FAULT", "DROVER_FAULT_TOLD"];
+    const GATE: &str = "DROVER_FAULT_GATE";
+    const POLL: Duration = Duration::from_millis(10);
+
+    static FAULT: OnceLock<Option<(String, u32)>> = OnceLock::new();
+    static SEEN: AtomicU32 = AtomicU32::new(0);
+
+    fn read() -> Option<(String, u32)> {
+        let asked = std::env::var(VARIABLES[0]).ok()?;
+        let (name, nth) = asked.rsplit_once(':')?;
+        Some((name.to_owned(), nth.parse().ok()?))
+    }
+
+    pub fn come_by(name: &'static str, when: &'static str) {
+        let Some((wanted, nth)) = FAULT.get_or_init(read) else { return };
+        if wanted.strip_prefix(name) != Some(when) || SEEN.fetch_add(1, Ordering::SeqCst) + 1 != *nth {
+            return;
+        }
+        if let Ok(told) = std::env::var(VARIABLES[1])
+            && OpenOptions::new().write(true).create_new(true).open(told).is_err()
+        {
+            return;
+        }
+        if let Ok(gate) = std::env::var(GATE) {
+            while !Path::new(&gate).exists() {
+                std::thread::sleep(POLL);
+            }
+            return;
+        }
+        // One that cannot be killed goes on, and the test says that it did.
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        std::thread::park();
+    }
+
+    /// What a process that starts with an empty environment has to be given, to be killed too.
+    pub fn handed_down() -> Vec<(&'static str, String)> {
+        VARIABLES.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?))).collect()
+    }
+}

@@ -1,0 +1,139 @@
+//! What a receiver is told of one fact, the same on every try and after every crash: it comes from
+//! the journal alone, and from what a bookmark remembers of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::base::text::one_line;
+use crate::base::{RunId, TaskId, sha256_hex};
+use crate::core::Fact;
+use crate::model::Spec;
+use crate::report;
+use crate::store::Record;
+
+/// Of the bodies; a minor version only adds.
+pub const FORMAT_VERSION: &str = "1.0";
+/// The longest body, in bytes. Of a fact that makes it longer only the outline is told.
+const MAX_BODY: usize = 256 << 10;
+/// The longest text and title, in characters.
+const MAX_TEXT: usize = 500;
+const MAX_TITLE: usize = 200;
+
+/// One fact on its way to one receiver.
+#[derive(Debug)]
+pub struct Letter {
+    /// The same on every try.
+    pub id: String,
+    pub event: String,
+    pub task: Option<TaskId>,
+    pub project: String,
+    /// One line for people, without control characters.
+    pub text: String,
+    pub body: Value,
+}
+
+/// Where it happens.
+#[derive(Clone, Debug, Default)]
+pub struct Scene {
+    pub project: String,
+    pub target: String,
+    pub tasks: BTreeMap<TaskId, Arc<Spec>>,
+}
+
+/// What the facts before it say: kept in the bookmark.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Past {
+    pub run: Option<RunId>,
+    landed: u32,
+    failed: u32,
+    blocked: u32,
+    asks: u32,
+    /// What was said last of what is in the way of publishing and of pushing.
+    held: [Option<String>; 2],
+}
+
+impl Past {
+    /// Takes one fact in; false if it only says once more what the one of its kind before it said.
+    pub fn fold(&mut self, fact: &Fact) -> bool {
+        match fact {
+            Fact::RunBegan { run, continues: None, .. } => {
+                *self = Self { run: Some(run.clone()), held: std::mem::take(&mut self.held), ..Self::default() };
+            }
+            Fact::RunBegan { run, .. } => self.run = Some(run.clone()),
+            Fact::Landed { .. } | Fact::Done { .. } => self.landed += 1,
+            Fact::AttemptFailed { retry: None, .. } => self.failed += 1,
+            Fact::Blocked { .. } | Fact::BlockedExternally { .. } => self.blocked += 1,
+            Fact::ApprovalAsked { .. } => self.asks += 1,
+            Fact::Published { .. } => self.held[0] = None,
+            Fact::Pushed { .. } => self.held[1] = None,
+            Fact::PublishHeld { why, .. } => return self.is_new(0, why),
+            Fact::PushHeld { why, .. } => return self.is_new(1, why),
+            _ => {}
+        }
+        true
+    }
+
+    fn is_new(&mut self, which: usize, why: &str) -> bool {
+        let why = one_line(why, MAX_TEXT);
+        self.held[which].replace(why.clone()) != Some(why)
+    }
+
+    fn ended(&self) -> String {
+        let of = |n: u32, what: &str| (n > 0).then(|| format!("{n} {what}"));
+        let counted =
+            [of(self.landed, "landed"), of(self.failed, "failed"), of(self.blocked, "blocked"), of(self.asks, "asked for approval")];
+        let counted: Vec<String> = counted.into_iter().flatten().collect();
+        let counted = if counted.is_empty() { "nothing landed".to_owned() } else { counted.join(", ") };
+        format!("the run has ended: {counted}")
+    }
+}
+
+impl Letter {
+    /// `past` has taken the record's fact in already.
+    pub fn new(receiver: &str, scene: &Scene, past: &Past, record: &Record) -> serde_json::Result<Self> {
+        let line = report::events::line(record.seq, record.at, &record.fact)?;
+        let event = record.fact.event();
+        let id = sha256_hex(format!("{receiver}\0{}\0{line}", scene.target).as_bytes())[..32].to_owned();
+        let task = record.fact.task().cloned();
+        let title = task.as_ref().and_then(|id| scene.tasks.get(id)).map(|spec| one_line(&spec.title, MAX_TITLE)).filter(|t| !t.is_empty());
+        let said = match &record.fact {
+            Fact::RunEnded { .. } => past.ended(),
+            fact => report::sentence(record.at, fact).unwrap_or_else(|| event.replace('_', " ")),
+        };
+        let text = one_line(&format!("{}: {said}", subject(scene, task.as_ref(), title.as_deref())), MAX_TEXT);
+        let mut body = json!({
+            "format_version": FORMAT_VERSION,
+            "delivery": id,
+            "project": scene.project,
+            "target": scene.target,
+            "run": past.run,
+            "event": event,
+            "title": title,
+            "text": text,
+            "fact": line,
+        });
+        if body.to_string().len() > MAX_BODY {
+            let outline = |key: &str| body["fact"][key].clone();
+            body["fact"] = json!({ "type": "fact", "fact": outline("fact"), "seq": outline("seq"), "at": outline("at"), "task": task });
+            body["shortened"] = true.into();
+        }
+        Ok(Self { id, event, task, project: scene.project.clone(), text, body })
+    }
+}
+
+fn subject(scene: &Scene, task: Option<&TaskId>, title: Option<&str>) -> String {
+    match (task, title) {
+        (Some(task), Some(title)) if title != task.as_str() => format!("{} {task} ({title})", scene.project),
+        (Some(task), _) => format!("{} {task}", scene.project),
+        (None, _) => scene.project.clone(),
+    }
+}
+
+/// Whether it is one of those that are asked for; `*` stands for all.
+pub fn is_wanted(wanted: &[String], event: &str) -> bool {
+    wanted.iter().any(|w| w == "*" || w == event)
+}

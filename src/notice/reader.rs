@@ -1,0 +1,198 @@
+//! One receiver's thread: reads the journal from its bookmark on, a page at a time, and brings what
+//! is wanted to the receiver, in order. Nothing is held in memory but that page, whatever is due.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::carrier::{Carrier, Outcome};
+use super::letter::{Letter, Past, is_wanted};
+use super::shared::{News, Shared, locked};
+use crate::store::{Bookmark, Record, StoreError};
+
+/// So many records are read at a time.
+const PAGE: usize = 200;
+/// At the latest after so many deliveries it is written down how far they are, or after such a silence.
+const KEEP_AFTER: u32 = 100;
+const KEEP_WHEN_QUIET: Duration = Duration::from_millis(500);
+/// Before the second try; twice as long before each further one.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+pub struct Reader {
+    /// Which bookmark is its own.
+    pub name: String,
+    pub target: String,
+    pub events: Vec<String>,
+    /// In a row.
+    pub max_attempts: u32,
+    pub carrier: Arc<dyn Carrier>,
+    pub shared: Arc<Shared>,
+    /// It is not wanted any more: what is due stays due.
+    pub dismissed: Arc<AtomicBool>,
+}
+
+/// How far it is.
+struct Position {
+    seq: u64,
+    past: Past,
+    /// Deliveries that no bookmark knows of.
+    unkept: u32,
+    /// Whether the bookmark is behind at all.
+    moved: bool,
+    /// A letter was refused, which was said.
+    refused: bool,
+}
+
+/// Why a thread ends.
+enum End {
+    /// All is told, or is to be told by somebody else.
+    Through,
+    /// What is left is told the next time; in words why.
+    Due(String),
+    Broken(StoreError),
+}
+
+impl From<Option<StoreError>> for End {
+    fn from(error: Option<StoreError>) -> Self {
+        error.map_or(End::Through, End::Broken)
+    }
+}
+
+impl Reader {
+    /// Goes on from its bookmark; without one it begins after `seq`.
+    pub fn begin(self, seq: u64) {
+        let end = self.run(seq);
+        let name = self.carrier.name();
+        let trouble = match end {
+            End::Through => None,
+            End::Due(why) => Some(format!("{name}: not everything was delivered ({why}); what is due is delivered the next time")),
+            End::Broken(error) => Some(format!("{name}: nothing more is delivered: {error}")),
+        };
+        self.shared.tell(|news| {
+            news.working -= 1;
+            news.trouble.extend(trouble);
+        });
+    }
+
+    fn run(&self, seq: u64) -> End {
+        let from = match self.shared.enlist(&self.target, &self.name, seq) {
+            Ok(bookmark) => bookmark,
+            Err(error) => return error.into(),
+        };
+        let past = serde_json::from_value(from.note).unwrap_or_default();
+        let mut at = Position { seq: from.seq, past, unkept: 0, moved: false, refused: false };
+        loop {
+            if let Err(end) = self.round(&mut at) {
+                return self.keep(&mut at).err().filter(|_| matches!(end, End::Through)).unwrap_or(end);
+            }
+        }
+    }
+
+    /// One page, once there is one.
+    fn round(&self, at: &mut Position) -> Result<(), End> {
+        let seq = at.seq;
+        let more = |news: &News| news.last > seq || news.ending || self.is_dismissed();
+        if at.moved && !self.shared.wait_for(KEEP_WHEN_QUIET, more) {
+            self.keep(at)?;
+        }
+        // Only what was the end before the page was read is the end after it.
+        let (last, ending) = self.shared.wait(|news| more(news).then_some((news.last, news.ending)));
+        let page = self.shared.page(&self.target, seq, PAGE)?;
+        let is_last = page.len() < PAGE;
+        if page.is_empty() {
+            // There is nothing there, whatever was said.
+            at.seq = seq.max(last);
+        }
+        for record in &page {
+            if self.is_dismissed() {
+                break;
+            }
+            self.take(at, record)?;
+        }
+        if self.is_dismissed() || (is_last && ending) {
+            return Err(End::Through);
+        }
+        Ok(())
+    }
+
+    fn is_dismissed(&self) -> bool {
+        self.dismissed.load(Ordering::SeqCst)
+    }
+
+    /// Is through with a record, or says why not.
+    fn take(&self, at: &mut Position, record: &Record) -> Result<(), End> {
+        let mut past = at.past.clone();
+        let is_news = past.fold(&record.fact);
+        if is_news && is_wanted(&self.events, &record.fact.event()) {
+            let letter = Letter::new(&self.name, &locked(&self.shared.scene), &past, record);
+            match letter {
+                Ok(letter) => self.bring(at, &letter)?,
+                Err(error) => tracing::warn!("{}: event {} cannot be told: {error}", self.carrier.name(), record.seq),
+            }
+            at.unkept += 1;
+        }
+        (at.seq, at.past, at.moved) = (record.seq, past, true);
+        if at.unkept >= KEEP_AFTER || (at.unkept > 0 && self.shared.look(|news| news.ending)) {
+            self.keep(at)?;
+        }
+        Ok(())
+    }
+
+    /// Tries until it is there. Where that comes to nothing, leaves off until another run begins.
+    fn bring(&self, at: &mut Position, letter: &Letter) -> Result<(), End> {
+        loop {
+            let runs = self.shared.look(|news| news.runs);
+            let Err(why) = self.try_often(at, letter)? else { return Ok(()) };
+            if self.shared.look(|news| news.ending) || self.is_dismissed() {
+                return Err(End::Due(why));
+            }
+            let name = self.carrier.name();
+            tracing::warn!("{name}: {why}; what is due stays due, and is tried again when another run begins");
+            self.shared.wait(|news| (news.runs > runs || news.ending || self.is_dismissed()).then_some(()));
+            if self.shared.look(|news| news.ending) || self.is_dismissed() {
+                // That was said.
+                return Err(End::Through);
+            }
+        }
+    }
+
+    fn try_often(&self, at: &mut Position, letter: &Letter) -> Result<Result<(), String>, End> {
+        let mut wait = FIRST_WAIT;
+        for attempt in 1.. {
+            // Whoever is asked once more at the end is asked once.
+            let last = attempt >= self.max_attempts || self.shared.look(|news| news.ending);
+            match self.carrier.deliver(letter) {
+                Outcome::Taken => return Ok(Ok(())),
+                Outcome::Refused(why) => {
+                    if !std::mem::replace(&mut at.refused, true) {
+                        tracing::warn!("{}: `{}` is not told again: {why}", self.carrier.name(), letter.event);
+                    }
+                    return Ok(Ok(()));
+                }
+                Outcome::Failed { why, .. } if last || self.shared.look(|news| news.over) => return Ok(Err(why)),
+                Outcome::Failed { why, wait: asked } => {
+                    self.keep(at)?;
+                    tracing::debug!("{}: {why}", self.carrier.name());
+                    self.shared.wait_for(wait.max(asked), |news| news.ending || self.is_dismissed());
+                    wait = (wait * 2).min(LONGEST_WAIT);
+                }
+            }
+            if self.is_dismissed() {
+                break;
+            }
+        }
+        Err(End::Through)
+    }
+
+    /// Writes down how far it is.
+    fn keep(&self, at: &mut Position) -> Result<(), End> {
+        if !at.moved {
+            return Ok(());
+        }
+        let note = serde_json::to_value(&at.past).unwrap_or_default();
+        self.shared.keep(&self.target, &self.name, &Bookmark { seq: at.seq, note })?;
+        (at.unkept, at.moved) = (0, false);
+        Ok(())
+    }
+}

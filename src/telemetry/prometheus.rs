@@ -1,0 +1,145 @@
+//! The metrics for whoever comes and asks: an address that Prometheus scrapes, in its text format.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use opentelemetry::KeyValue;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::metrics::data::{AggregatedMetrics, Metric, MetricData, ResourceMetrics};
+use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
+use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider, Temporality};
+
+/// Long enough that nothing is looked at but what is asked for.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The metrics as they were when they were last asked for.
+#[derive(Clone, Default)]
+struct Page(Arc<Mutex<String>>);
+
+pub struct Scraped {
+    pub provider: SdkMeterProvider,
+    page: Page,
+}
+
+impl Scraped {
+    pub fn new(resource: &Resource) -> Self {
+        let page = Page::default();
+        let reader = PeriodicReader::builder(page.clone()).with_interval(NEVER).build();
+        Self { provider: SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(reader).build(), page }
+    }
+}
+
+/// Answers at this address from now on. It ends with the runtime that it is called in.
+pub fn serve(at: SocketAddr, scraped: Scraped) -> Result<(), String> {
+    let unusable = |e: std::io::Error| format!("metrics cannot be scraped at {at}: {e}");
+    let listener = std::net::TcpListener::bind(at).map_err(unusable)?;
+    listener.set_nonblocking(true).map_err(unusable)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(unusable)?;
+    let app = Router::new().route("/metrics", get(scrape)).with_state(Arc::new(scraped));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    Ok(())
+}
+
+async fn scrape(State(scraped): State<Arc<Scraped>>) -> Response {
+    let looked = tokio::task::spawn_blocking(move || {
+        let flushed = scraped.provider.force_flush();
+        flushed.map(|()| scraped.page.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    });
+    match looked.await {
+        Ok(Ok(text)) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
+        Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
+    }
+}
+
+fn text(metrics: &ResourceMetrics) -> String {
+    let mut out = String::new();
+    let about = metrics.resource().iter().map(|(key, value)| (name(key.as_str()), value.to_string()));
+    let mut about: Vec<(String, String)> = about.collect();
+    about.sort();
+    out.push_str("# HELP target_info What is told of\n# TYPE target_info gauge\n");
+    line(&mut out, "target_info", &about, 1.0);
+    for metric in metrics.scope_metrics().flat_map(|scope| scope.metrics()) {
+        match metric.data() {
+            AggregatedMetrics::F64(data) => one(&mut out, metric, data, |n| n),
+            AggregatedMetrics::U64(data) => one(&mut out, metric, data, |n| n as f64),
+            AggregatedMetrics::I64(data) => one(&mut out, metric, data, |n| n as f64),
+        }
+    }
+    out
+}
+
+fn one<T: Copy>(out: &mut String, metric: &Metric, data: &MetricData<T>, number: impl Fn(T) -> f64) {
+    // A unit in braces is no unit, but a word for what is counted.
+    let unit = if metric.unit() == "s" { "_seconds" } else { "" };
+    let (kind, end) = match data {
+        MetricData::Sum(_) => ("counter", "_total"),
+        MetricData::Gauge(_) => ("gauge", ""),
+        MetricData::Histogram(_) => ("histogram", ""),
+        // There are none of these.
+        MetricData::ExponentialHistogram(_) => return,
+    };
+    let name = format!("{}{unit}{end}", name(metric.name()));
+    let _ = writeln!(out, "# HELP {name} {}\n# TYPE {name} {kind}", metric.description());
+    match data {
+        MetricData::Sum(sum) => sum.data_points().for_each(|p| line(out, &name, &labels(p.attributes()), number(p.value()))),
+        MetricData::Gauge(gauge) => gauge.data_points().for_each(|p| line(out, &name, &labels(p.attributes()), number(p.value()))),
+        MetricData::Histogram(histogram) => {
+            for point in histogram.data_points() {
+                let of = labels(point.attributes());
+                let mut below = 0;
+                let bounds = point.bounds().map(|b| b.to_string()).chain(["+Inf".to_owned()]);
+                for (bound, count) in bounds.zip(point.bucket_counts()) {
+                    below += count;
+                    let of = [of.as_slice(), &[("le".to_owned(), bound)]].concat();
+                    line(out, &format!("{name}_bucket"), &of, below as f64);
+                }
+                line(out, &format!("{name}_sum"), &of, number(point.sum()));
+                line(out, &format!("{name}_count"), &of, point.count() as f64);
+            }
+        }
+        MetricData::ExponentialHistogram(_) => {}
+    }
+}
+
+fn line(out: &mut String, name: &str, labels: &[(String, String)], value: f64) {
+    let escaped = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+    let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+    let _ = writeln!(out, "{name}{labels} {value}");
+}
+
+fn labels<'a>(attributes: impl Iterator<Item = &'a KeyValue>) -> Vec<(String, String)> {
+    let mut labels: Vec<(String, String)> = attributes.map(|kv| (name(kv.key.as_str()), kv.value.to_string())).collect();
+    labels.sort();
+    labels
+}
+
+/// As Prometheus writes names.
+fn name(of: &str) -> String {
+    of.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect()
+}
+
+impl PushMetricExporter for Page {
+    async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text(metrics);
+        Ok(())
+    }
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+    fn temporality(&self) -> Temporality {
+        Temporality::Cumulative
+    }
+}

@@ -1,0 +1,147 @@
+//! What is told of a run as it goes, for programs: the events, wherever they are wanted.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::fixture::{CONFIG, Fixture, repo, until};
+
+/// A task that lands, one whose work conflicts with it, one that fails, and one in the checkout.
+fn project() -> Fixture {
+    let tasks = r#"
+[epic]
+id = "e"
+title = "Everything"
+[[task]]
+id = "lands"
+title = "Lands <b>&\"\u202e"
+prompt = "$ echo 1 >a"
+verify = ["test -e a"]
+[[task]]
+id = "fails"
+title = "Fails"
+prompt = "$ echo no >&2; exit 3"
+retry = { max_attempts = 2 }
+[[task]]
+id = "asks"
+title = "Asks"
+prompt = "$ echo 2 >b"
+approval = "required"
+[[task]]
+id = "here"
+title = "Here"
+run = "true"
+workspace = "checkout"
+"#;
+    repo().file("drover.toml", CONFIG).file("drover/t.toml", tasks).commit("Tasks")
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+}
+
+fn facts(lines: &[Value]) -> Vec<&str> {
+    lines.iter().filter_map(|line| line["fact"].as_str()).collect()
+}
+
+#[test]
+fn events_go_to_a_file_as_they_stand_in_the_journal_and_every_line_fits_the_schema() {
+    let it = project();
+    let file = it.outside("events.jsonl");
+    let to = ["--events", file.to_str().unwrap()];
+    it.drover(&[&["sync"], to.as_slice()].concat()).expect(0);
+    let synced = lines(&fs::read_to_string(&file).unwrap());
+    assert!(synced[0]["type"] == "version" && facts(&synced).contains(&"defined"), "{synced:?}");
+    it.drover(&[&["run"], to.as_slice()].concat()).expect(1);
+    it.drover(&["approve", "asks"]).expect(0);
+    it.drover(&[&["retry", "fails"], [].as_slice()].concat()).expect(0);
+    it.drover(&[&["resume"], to.as_slice()].concat()).expect(1);
+    let told = lines(&fs::read_to_string(&file).unwrap());
+    assert_eq!(told.iter().filter(|line| line["type"] == "version").count(), 3);
+
+    let journal = lines(&it.drover(&["events"]).expect(0).out);
+    // What `approve` and `retry` decided by themselves was told to nobody.
+    let only_there: Vec<&Value> = journal.iter().filter(|line| !told.contains(line)).collect();
+    assert_eq!(only_there.iter().map(|line| line["fact"].as_str().unwrap()).collect::<Vec<_>>(), ["approved", "retried"]);
+    assert!(told.iter().all(|line| journal.contains(line)));
+
+    let schema = it.drover(&["schema", "event"]).expect(0).json();
+    let fits = jsonschema::validator_for(&schema).unwrap();
+    for line in told.iter().chain(&journal) {
+        let wrong: Vec<String> = fits.iter_errors(line).map(|e| format!("{}: {e}", e.instance_path())).collect();
+        assert!(wrong.is_empty(), "{wrong:#?}\n{line:#}");
+    }
+    let mut stranger = journal[1].clone();
+    stranger["stranger"] = 1.into();
+    assert!(!fits.is_valid(&stranger));
+    for fact in ["policy_set", "defined", "run_began", "claimed", "agent_ended", "landed", "attempt_failed", "approval_asked", "run_ended"]
+    {
+        assert!(facts(&journal).contains(&fact), "{fact}");
+    }
+}
+
+#[test]
+fn events_on_standard_output_have_it_for_themselves() {
+    let it = project();
+    let ran = it.drover(&["apply", "--events", "-"]).expect(1);
+    let told = lines(&ran.out);
+    assert_eq!((&told[0]["type"], told.last().unwrap()["fact"].as_str()), (&"version".into(), Some("run_ended")));
+    assert!(ran.err.contains("1 failed"), "{}", ran.err);
+    let all = lines(&it.drover(&["events"]).expect(0).out);
+    assert_eq!(told, all);
+    // Where there is nothing to do, there is a version and nothing else.
+    let it = repo().file("drover.toml", CONFIG).commit("Nothing");
+    it.drover(&["apply"]).expect(0);
+    assert_eq!(lines(&it.drover(&["apply", "--events", "-"]).expect(0).out).len(), 1);
+    let both = it.drover(&["apply", "--events", "-", "--format", "json"]).expect(64);
+    assert!(both.err.contains("--events -"), "{}", both.err);
+}
+
+#[test]
+fn events_that_cannot_be_written_are_a_warning_and_the_run_goes_on() {
+    let full = project();
+    let ran = full.drover(&["apply", "--events", "/dev/full"]).expect(1);
+    assert!(ran.err.contains("events are not written any more: /dev/full"), "{}", ran.err);
+    assert_eq!(full.landed(), ["lands"]);
+    // A reader that goes away.
+    let closed = project();
+    let mut child = closed.drover_command(&["apply", "--events", "-"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(first.contains("version") && said.contains("events are not written any more: standard output"), "{first}{said}");
+    assert_eq!((ended.status.code(), closed.landed()), (Some(1), vec!["lands".to_owned()]));
+    // A pipe without a reader is not waited for, and one with a reader is written to.
+    let piped = project();
+    let pipe = piped.outside("pipe");
+    assert!(piped.command("mkfifo").arg(&pipe).status().unwrap().success());
+    let ran = piped.drover(&["sync", "--events", pipe.to_str().unwrap()]).expect(0);
+    assert!(ran.err.contains("events are not written any more"), "{}", ran.err);
+    let reader = piped.command("cat").arg(&pipe).stdout(Stdio::piped()).spawn().unwrap();
+    let mut ran = None;
+    until("the pipe has its reader", || {
+        let now = piped.drover(&["run", "--events", pipe.to_str().unwrap()]);
+        let heard = !now.err.contains("events are not written any more");
+        ran = heard.then_some(now);
+        heard
+    });
+    let told = String::from_utf8(reader.wait_with_output().unwrap().stdout).unwrap();
+    assert!(facts(&lines(&told)).contains(&"run_ended"), "{told}\n{ran:?}");
+}
+
+#[test]
+fn a_watch_tells_its_events_as_they_come() {
+    let it = repo()
+        .file("drover.toml", CONFIG)
+        .file("drover/t.toml", "[[task]]\nid = \"a\"\ntitle = \"A\"\nprompt = \"$ echo 1 >a\"\n")
+        .commit("Tasks");
+    let mut watch = it.drover_command(&["watch", "--events", "-"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let told = BufReader::new(watch.stdout.take().unwrap());
+    let ended = told.lines().map_while(Result::ok).any(|line| line.contains("\"run_ended\""));
+    assert!(ended);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&watch), rustix::process::Signal::INT).unwrap();
+    assert!(watch.wait().unwrap().success());
+}
