@@ -559,6 +559,8 @@ fn another_place_for_worktrees_is_told_and_counts_from_the_next_start() {
     let elsewhere = it.outside("elsewhere").display().to_string();
     it.write("drover.toml", &format!("{CONFIG}\n[worktree]\ndir = \"{elsewhere}\"\n"));
     watch.hears("counts from the next start of Drover");
+    // Else `b` may be taken up in the same run.
+    watch.rests(2);
     it.write("drover/b.toml", &told("b"));
     watch.rests(3);
     watch.stop(0);
