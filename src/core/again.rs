@@ -58,7 +58,7 @@ impl State {
             Phase::Active(a) if a.is_ending() => Heed::Refused("is being ended: say it again when that is done".into()),
             Phase::Active(attempt) => Heed::Unchanged(format!("is in progress, attempt {}", attempt.no)),
             Phase::Waiting { not_before: None } if task.failures == 0 && self.task_spent(task).is_none() => {
-                Heed::Unchanged("has all its attempts".into())
+                Heed::Unchanged(format!("has all its attempts{}", self.but(task)))
             }
             _ => Heed::Done(format!("tried again with {}: {}{}", all(), task.past(), self.but(task))),
         }
@@ -77,13 +77,17 @@ impl State {
 
     /// What keeps the task from being begun all the same, in words.
     pub(super) fn but(&self, task: &Task) -> &'static str {
-        let run = self.head.run.as_ref().is_some_and(|r| !r.ended);
         match () {
             () if !task.spec.enabled => "; but it is disabled",
             () if self.is_suspended(task) => "; but it is suspended",
-            () if run && self.begun && !self.selection.holds(&task.spec.id) => "; but this run has not selected it",
-            () => "",
+            () => self.but_selected(task),
         }
+    }
+
+    /// The same, as far as it is because of what this Drover was started for.
+    pub(super) fn but_selected(&self, task: &Task) -> &'static str {
+        let left_out = self.begun && !self.selection.holds(&task.spec.id);
+        if left_out { "; but the Drover at work has not selected it" } else { "" }
     }
 
     /// What a person wants of tasks of which nothing is under way, and of the whole.

@@ -23,8 +23,17 @@ const FAILURE_PATHS: usize = 1000;
 /// If it decides on a fact that the state refuses: a bug, which stops the driver before
 /// anything is committed.
 pub fn decide(state: &mut State, now: Millis, input: &Input) -> Vec<Fact> {
+    decide_all(state, now, std::slice::from_ref(input))
+}
+
+/// The same of inputs that belong together, such as a selection and the definitions that it was made
+/// from: nothing becomes due between two of them.
+pub fn decide_all(state: &mut State, now: Millis, inputs: &[Input]) -> Vec<Fact> {
+    if inputs.is_empty() {
+        return Vec::new();
+    }
     let mut decider = Decider { state, now, facts: Vec::new() };
-    decider.take(input);
+    inputs.iter().for_each(|input| decider.take(input));
     decider.settle();
     decider.facts
 }
@@ -53,10 +62,12 @@ impl Decider<'_> {
             }
             Input::Reverts { found } => self.reverts(found),
             Input::Reconcile { policy, changes } => self.reconcile(policy.as_ref(), changes),
-            Input::Select { selection } if *selection != self.state.selection => {
-                self.emit(Fact::Selected { selection: selection.clone() });
+            Input::Select { selection } => {
+                self.state.begun = true;
+                if *selection != self.state.selection {
+                    self.emit(Fact::Selected { selection: selection.clone() });
+                }
             }
-            Input::Select { .. } => {}
             Input::Limit(limits) => self.emit(Fact::Limited(*limits)),
             Input::RunEnds => {
                 if let Some(run) = self.state.head.run.as_ref().filter(|r| !r.ended).map(|r| r.id.clone()) {

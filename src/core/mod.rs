@@ -48,7 +48,7 @@ mod withdraw;
 pub use answer::Answer;
 pub use apply::Illegal;
 pub use control::{Act, Heed, Order};
-pub use decide::{POISON, decide};
+pub use decide::{POISON, decide, decide_all};
 pub use fact::{Change, Fact, Input, Recalled};
 pub use gate::{Baseline, Blemishes, Excuse, Red};
 pub use hint::{Hint, Hinted};

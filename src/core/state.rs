@@ -34,7 +34,7 @@ pub struct State {
     pub flow: Flow,
     /// Why nothing more is claimed for the time being. Of this process alone, too.
     pub stands_by: Option<String>,
-    /// A run has begun in this process.
+    /// A run has begun in this process, or it was told what to do in one: what is selected is its own.
     pub(super) begun: bool,
     pub(super) index: Index,
 }

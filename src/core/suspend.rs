@@ -23,11 +23,12 @@ impl State {
     }
 
     pub(super) fn unsuspendable(&self, task: &Task) -> Heed {
-        let all = if self.head.suspended { "; but everything is suspended: `drover unsuspend --all`" } else { "" };
+        let all = "; but everything is suspended: `drover unsuspend --all`";
+        let but = if self.head.suspended { all } else { self.but_selected(task) };
         match &task.phase {
-            Phase::Cancelled => Heed::Done(format!("cancelled no more{all}")),
-            _ if task.suspended => Heed::Done(format!("suspended no more{all}")),
-            _ => Heed::Unchanged(format!("is not suspended{all}")),
+            Phase::Cancelled => Heed::Done(format!("cancelled no more{but}")),
+            _ if task.suspended => Heed::Done(format!("suspended no more{but}")),
+            _ => Heed::Unchanged(format!("is not suspended{but}")),
         }
     }
 

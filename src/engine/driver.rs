@@ -193,8 +193,8 @@ impl Driver<'_> {
         self.machine.state.head.run.as_ref().is_some_and(|r| !r.ended)
     }
 
-    /// Where the session rests: begins a run.
-    fn begin(&mut self, at: Millis) -> Vec<Fact> {
+    /// What begins a run where the session rests.
+    fn begin(&mut self) -> Vec<Input> {
         let Some(stay) = self.stay.as_ref().filter(|_| !self.is_at_work()) else { return Vec::new() };
         let mut inputs = vec![Input::Again { run: (stay.new_run)() }];
         if stay.limits != Limits::default() {
@@ -203,21 +203,19 @@ impl Driver<'_> {
         if let Err(found) = self.effects.wake() {
             inputs = vec![Input::GitChanges { found }];
         }
-        inputs.iter().flat_map(|input| self.machine.input(at, input)).collect()
+        inputs
     }
 
     fn hear(&mut self, at: Millis, news: News) -> Result<Vec<Fact>, Stopped> {
         self.is_ours()?;
         let Answered { mut inputs, begin } = (news.0)(&self.machine.state, self.is_at_work());
-        let mut facts = Vec::new();
         if begin && self.is_at_work() {
             // What is begun for these news is begun on what came with them.
             inputs.splice(0..0, self.effects.look_at_line(self.machine.state.head.line.tip.as_ref()));
         } else if begin {
-            facts = self.begin(at);
+            inputs.extend(self.begin());
         }
-        facts.extend(inputs.iter().flat_map(|input| self.machine.input(at, input)));
-        Ok(facts)
+        Ok(self.machine.inputs(at, &inputs))
     }
 
     /// One batch: decide, commit, tell, start.
@@ -235,10 +233,10 @@ impl Driver<'_> {
                 }
                 Message::Asked(Asked { request, reply }) => {
                     let (decided, answer) = self.decide_on(at, &request);
-                    let something = !decided.is_empty();
-                    facts.extend(decided);
-                    if something {
-                        facts.extend(self.begin(at));
+                    if !decided.is_empty() {
+                        facts.extend(decided);
+                        let begin = self.begin();
+                        facts.extend(self.machine.inputs(at, &begin));
                     }
                     replies.push((reply, answer));
                 }

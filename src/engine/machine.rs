@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::{Aid, Millis, Oid, TaskId};
-use crate::core::{Attempt, Command, Conflicted, Fact, Input, Left, State, Task, decide};
+use crate::core::{Attempt, Command, Conflicted, Fact, Input, Left, State, Task, decide, decide_all};
 use crate::model::{Policy, Spec};
 
 /// One effect to start, with everything it may know: it reads no state.
@@ -103,6 +103,11 @@ impl Machine {
     /// Decides on an input. The facts must be committed before `due` is asked.
     pub fn input(&mut self, now: Millis, input: &Input) -> Vec<Fact> {
         decide(&mut self.state, now, input)
+    }
+
+    /// Decides on inputs that belong together: nothing is begun between two of them.
+    pub fn inputs(&mut self, now: Millis, inputs: &[Input]) -> Vec<Fact> {
+        decide_all(&mut self.state, now, inputs)
     }
 
     /// Decides on what an effect brought.

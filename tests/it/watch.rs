@@ -1,5 +1,6 @@
 //! `drover watch` through the real program: what changes in the files is taken up, and nothing else.
 
+mod beside;
 mod replay;
 
 use std::collections::BTreeMap;
