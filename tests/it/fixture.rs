@@ -190,7 +190,7 @@ pub fn ran(output: &Output) -> Ran {
 pub fn until(what: &str, mut happened: impl FnMut() -> bool) {
     let start = Instant::now();
     while !happened() {
-        assert!(start.elapsed() < Duration::from_secs(60), "waited a minute for: {what}");
+        assert!(start.elapsed() < Duration::from_secs(180), "waited three minutes for: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
