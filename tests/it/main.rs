@@ -45,6 +45,7 @@ mod record;
 mod report;
 mod reported;
 mod repositories;
+mod scale;
 mod scope;
 mod scripted_api;
 mod seeing;
