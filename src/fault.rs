@@ -16,6 +16,11 @@ pub fn point(name: &'static str) {
     come_by(name, "");
 }
 
+/// An instant at which a test can have the program wait. That it dies there shows nothing.
+pub fn pause(name: &'static str) {
+    come_by(name, "");
+}
+
 #[cfg(not(debug_assertions))]
 fn come_by(_: &'static str, _: &'static str) {}
 
@@ -27,7 +32,7 @@ pub use armed::handed_down;
 /// `DROVER_FAULT=<point>:<n>` kills the process that comes by that point for the n-th time, as
 /// SIGKILL does. `DROVER_FAULT_TOLD=<file>` has it make that file first, and live on where the file
 /// is there already: of several processes one dies. `DROVER_FAULT_GATE=<file>` has it wait for that
-/// file instead of dying.
+/// file instead of dying; there may be several points then, with commas between them.
 #[cfg(debug_assertions)]
 mod armed {
     #![expect(clippy::disallowed_methods, reason = "the tests' own switch, in no release build")]
@@ -42,18 +47,24 @@ mod armed {
     const GATE: &str = "DROVER_FAULT_GATE";
     const POLL: Duration = Duration::from_millis(10);
 
-    static FAULT: OnceLock<Option<(String, u32)>> = OnceLock::new();
-    static SEEN: AtomicU32 = AtomicU32::new(0);
+    /// A point, at which of its turns something is to happen, and how often it was come by.
+    type Fault = (String, u32, AtomicU32);
 
-    fn read() -> Option<(String, u32)> {
-        let asked = std::env::var(VARIABLES[0]).ok()?;
-        let (name, nth) = asked.rsplit_once(':')?;
-        Some((name.to_owned(), nth.parse().ok()?))
+    static FAULTS: OnceLock<Vec<Fault>> = OnceLock::new();
+
+    fn read() -> Vec<Fault> {
+        let asked = std::env::var(VARIABLES[0]).unwrap_or_default();
+        let fault = |one: &str| {
+            let (name, nth) = one.rsplit_once(':')?;
+            Some((name.to_owned(), nth.parse().ok()?, AtomicU32::new(0)))
+        };
+        asked.split(',').filter_map(fault).collect()
     }
 
     pub fn come_by(name: &'static str, when: &'static str) {
-        let Some((wanted, nth)) = FAULT.get_or_init(read) else { return };
-        if wanted.strip_prefix(name) != Some(when) || SEEN.fetch_add(1, Ordering::SeqCst) + 1 != *nth {
+        let mut faults = FAULTS.get_or_init(read).iter();
+        let Some((_, nth, seen)) = faults.find(|(wanted, ..)| wanted.strip_prefix(name) == Some(when)) else { return };
+        if seen.fetch_add(1, Ordering::SeqCst) + 1 != *nth {
             return;
         }
         if let Ok(told) = std::env::var(VARIABLES[1])

@@ -69,8 +69,10 @@ fn apply_all(global: &Global, telling: Telling, args: &ApplyArgs, repo: Repo, pr
     let same = plan.changes.is_empty() && !plan.policy_changed && opening.inputs.is_empty();
     let nothing = same && !repo.is_watched() && is_settled(&repo, &target, &open.state, &selection);
     if nothing {
+        let open = Open { state: settled(open.state, selection), ..open };
+        reports.close(terminal, repo.root(), &open.state);
         telling::catch_up(terminal, &repo, &target, &project.policy, &open);
-        return running::finish(terminal, &repo, &settled(open.state, selection), &Told::default(), true, &mut reports);
+        return running::finish(terminal, &repo, &open.state, &Told::default(), true);
     }
     plan.notes.iter().for_each(|n| terminal.note(n));
     let first = opening.inputs.into_iter().chain([reconcile_input(&project.policy, &plan)]).collect();

@@ -13,6 +13,8 @@ use crate::base::Millis;
 use crate::base::text::one_line;
 use crate::core::view::Verdict;
 use crate::core::{Fact, State};
+use crate::engine::driver::now;
+use crate::notice::Herald;
 use crate::report::{self, Account, Reporter, ci::Ci};
 
 pub struct Reports {
@@ -30,7 +32,8 @@ impl Reports {
     }
 
     /// The session is over.
-    pub fn close(&mut self, terminal: &Terminal, root: &Path, state: &State, now: Millis) {
+    pub fn close(&mut self, terminal: &Terminal, root: &Path, state: &State) {
+        let now = now();
         self.write(state, now);
         match terminal.console.ci {
             Some(Ci::Github) => self.tell_github(terminal, root, state, now),
@@ -87,16 +90,21 @@ impl Reporter for Reports {
     }
 }
 
-/// Those who look on while the run lasts, and the reports.
+/// Those who look on while the run lasts, the reports, and who tells others. At the end they come in this
+/// order: what is reported must be there before anybody outside is waited for.
 pub struct Beside<'a> {
+    pub terminal: &'a Terminal,
+    pub root: &'a Path,
     pub others: &'a mut report::Reporters,
     pub reports: &'a mut Reports,
+    pub herald: &'a mut Herald,
 }
 
 impl Reporter for Beside<'_> {
     fn fact(&mut self, state: &State, seq: u64, at: Millis, fact: &Fact) {
         self.others.fact(state, seq, at, fact);
         self.reports.fact(state, seq, at, fact);
+        self.herald.fact(state, seq, at, fact);
     }
     fn activity(&mut self, state: &State, at: Millis, activity: &report::Activity) {
         self.others.activity(state, at, activity);
@@ -107,7 +115,11 @@ impl Reporter for Beside<'_> {
     fn tick(&mut self, state: &State, at: Millis) {
         self.others.tick(state, at);
     }
-    fn end(&mut self) {
-        self.others.end();
+    fn end(&mut self, state: Option<&State>) {
+        self.others.end(state);
+        if let Some(state) = state {
+            self.reports.close(self.terminal, self.root, state);
+        }
+        self.herald.end(state);
     }
 }

@@ -100,7 +100,7 @@ pub fn run(start: Start<'_>) -> CliResult {
     let stay = watch.is_some().then_some(Stay { new_run, limits });
     let lead = watch.map(|w| w.start);
     reporters.0.extend(others.0);
-    reporters.0.push(Box::new(telling::herald(&repo, &target, policy, &open)));
+    let mut herald = telling::herald(&repo, &target, policy, &open);
     let session = Session {
         workplace: Workplace { repo: repo.clone(), target, worktrees, inherited: environment, tracing, tethered, lock: open.lock },
         store: open.store,
@@ -113,13 +113,15 @@ pub fn run(start: Start<'_>) -> CliResult {
         signals::listen(handle.clone(), words, for_signals, tethered);
         lead.into_iter().for_each(|start| start(handle.clone()));
     };
-    let ended = session.run(&mut Beside { others: &mut reporters, reports: &mut reports }, control).map_err(|stopped| match stopped {
+    let root = repo.root();
+    let mut beside = Beside { terminal, root, others: &mut reporters, reports: &mut reports, herald: &mut herald };
+    let ended = session.run(&mut beside, control).map_err(|stopped| match stopped {
         Stopped::Away(_) => Failure::unfit(stopped.to_string()),
         _ => Failure::internal(stopped.to_string()),
     });
     let result = ended.and_then(|state| {
-        reporters.warnings().iter().for_each(|w| terminal.warn(w));
-        finish(terminal, &repo, &state, &told, false, &mut reports)
+        reporters.warnings().iter().chain(&herald.warning()).for_each(|w| terminal.warn(w));
+        finish(terminal, &repo, &state, &told, false)
     });
     // The last: nobody waits for a receiver before he has his answer.
     telemetry.and_then(|t| t.finish()).iter().for_each(|w| terminal.warn(w));
@@ -271,9 +273,8 @@ pub fn nothing(state: &State) -> String {
 }
 
 /// The answer on standard output, and the exit code.
-pub fn finish(terminal: &Terminal, repo: &Repo, state: &State, told: &Told, nothing: bool, reports: &mut Reports) -> CliResult {
+pub fn finish(terminal: &Terminal, repo: &Repo, state: &State, told: &Told, nothing: bool) -> CliResult {
     let verdict = state.verdict();
-    reports.close(terminal, repo.root(), state, now());
     if let Some(warning) = report::text::reverted(state) {
         terminal.warn(&warning);
     }

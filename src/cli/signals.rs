@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::exit::Exit;
 use super::terminal::Terminal;
 use crate::engine::session::Handle;
+use crate::fault;
 use crate::git;
 
 /// What a run was told to do from outside.
@@ -80,6 +81,7 @@ async fn leave_later(terminal: Terminal, told: Told) {
     tokio::time::sleep(HANG_UP_AFTER).await;
     git::hang_up();
     tokio::time::sleep(LEAVE_AFTER - HANG_UP_AFTER).await;
+    fault::pause("signals.leave");
     leave(&terminal, &told, true);
 }
 

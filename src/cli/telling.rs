@@ -55,6 +55,6 @@ pub fn herald(repo: &Repo, target: &str, policy: &Policy, open: &Open) -> Herald
 /// Delivers what an earlier Drover was kept from delivering, where there is nothing else to do.
 pub fn catch_up(terminal: &Terminal, repo: &Repo, target: &str, policy: &Policy, open: &Open) {
     let mut herald = herald(repo, target, policy, open);
-    herald.end();
+    herald.end(None);
     herald.warning().iter().for_each(|w| terminal.warn(w));
 }

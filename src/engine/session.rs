@@ -94,7 +94,7 @@ impl Session {
         fault::point("run.over");
         drop(server);
         // Under the lock: whoever waits for that opens the store at once.
-        reporter.end();
+        reporter.end(result.as_ref().ok());
         // Timers and effects that nobody waits for any more end with the process; shims go on.
         runtime.shutdown_background();
         if let Ok(state) = &result

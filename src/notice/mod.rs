@@ -26,7 +26,8 @@ use std::time::Duration;
 use crate::agent;
 use crate::base::text::{count, one_line};
 use crate::base::{Millis, TaskId};
-use crate::core::{Fact, State, events};
+use crate::core::{Fact, Flow, State, events};
+use crate::fault;
 use crate::model::{CommandLine, OnEvent, Policy, Spec, Webhook};
 use crate::process::Logs;
 use crate::report::Reporter;
@@ -40,8 +41,10 @@ use shared::{News, Shared, locked};
 pub use command::DESKTOP;
 pub use webhook::{resolved, variable};
 
-/// So long it is waited at the end for what is not yet delivered.
+/// So long it is waited at the end for what is not yet delivered, and where the run was interrupted:
+/// then somebody waits for Drover to be gone.
 const LAST_WAIT: Duration = Duration::from_secs(5);
+const LAST_WAIT_IN_HASTE: Duration = Duration::from_secs(1);
 /// For what is run for no task, where one has to be named.
 const NOBODY: &str = "on-event";
 
@@ -250,9 +253,11 @@ impl Reporter for Herald {
         }
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, state: Option<&State>) {
+        let in_haste = state.is_some_and(|state| state.flow == Flow::Interrupting);
         self.shared.tell(|news| news.ending = true);
-        self.shared.wait_for(LAST_WAIT, |news| news.working == 0);
+        fault::point("notice.last");
+        self.shared.wait_for(if in_haste { LAST_WAIT_IN_HASTE } else { LAST_WAIT }, |news| news.working == 0);
         self.shared.tell(|news| news.over = true);
         self.readers.values().for_each(|running| running.carrier.stop());
         self.shared.close();

@@ -48,8 +48,9 @@ pub trait Reporter: Send {
     }
     /// A second has passed.
     fn tick(&mut self, _state: &State, _at: Millis) {}
-    /// Nothing more is told, and the store is about to be closed.
-    fn end(&mut self) {}
+    /// Nothing more is told, and the store is about to be closed. The state is that of the end; there is
+    /// none where the session was stopped by trouble.
+    fn end(&mut self, _state: Option<&State>) {}
     /// What went wrong with the reporting itself, if anything did.
     fn warning(&self) -> Option<String> {
         None
@@ -91,8 +92,8 @@ impl Reporter for Reporters {
     fn tick(&mut self, state: &State, at: Millis) {
         self.0.iter_mut().for_each(|r| r.tick(state, at));
     }
-    fn end(&mut self) {
-        self.0.iter_mut().for_each(|r| r.end());
+    fn end(&mut self, state: Option<&State>) {
+        self.0.iter_mut().for_each(|r| r.end(state));
     }
     fn warning(&self) -> Option<String> {
         let all = self.warnings();

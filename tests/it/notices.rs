@@ -2,7 +2,7 @@
 
 mod backlog;
 mod commands;
-mod receiver;
+pub mod receiver;
 mod webhooks;
 
 use crate::fixture::{CONFIG, Fixture, repo};

@@ -6,8 +6,10 @@ use std::process::{Child, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::runner::{on_github, written};
 use crate::fixture::{CONFIG, Fixture, repo, until};
 use crate::kill::survivors;
+use crate::notices::receiver::{Answer, Receiver};
 
 /// One task whose agent writes a file, says that it runs, and then does not end by itself: not even
 /// by SIGTERM, where it is deaf. From its second attempt on it does its work.
@@ -127,4 +129,30 @@ fn a_tethered_drover_leaves_in_time_though_a_remote_does_not_answer() {
     it.git(&["commit", "-qam", "No remote"]);
     it.drover(&["apply"]).expect(0);
     assert_eq!(it.landed(), ["t"]);
+}
+
+#[test]
+fn what_a_cancelled_job_reports_is_there_before_a_receiver_of_events_that_hangs_is_waited_for() {
+    if cfg!(not(debug_assertions)) {
+        return eprintln!("SKIPPED: a release build has no named instants");
+    }
+    let hangs = Receiver::new(|_, _| Answer::Hang);
+    let config = format!(
+        "[[webhooks]]\nurl = \"{}\"\nevents = [\"*\"]\n\
+         [[on_event]]\nrun = \"echo >$TMPDIR/told; exec sleep 1000\"\nevents = [\"*\"]\ntimeout = \"10m\"\n",
+        hangs.url
+    );
+    let it = on_github(endless(false, &config));
+    let (junit, gate) = (it.outside("drover.xml"), it.outside("go-on"));
+    let mut command = it.drover_command(&["apply", "--report", &format!("junit={}", junit.display())]);
+    // It neither waits for receivers nor leaves because its time is up before the reports were looked for.
+    command.env("DROVER_FAULT", "notice.last:1,signals.leave:1").env("DROVER_FAULT_GATE", &gate);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until("all are at work", || it.outside("ran").exists() && it.outside("told").exists() && !hangs.got().is_empty());
+    signal(&child, Signal::TERM);
+    let there = |name: &str| !written(&it, name).is_empty();
+    until("the reports are there", || ["drover.xml", "summary", "output"].iter().all(|name| there(name)));
+    fs::write(gate, "").unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    until("nothing of it is left", || survivors(&it).is_empty());
 }

@@ -74,7 +74,7 @@ fn a_backlog_of_ten_thousand_is_delivered_in_order_and_read_a_page_at_a_time() {
     let state = store.load("main").unwrap();
     let mut herald = Herald::start(Box::new(follower), place, &policy, &state);
     until("all is delivered", || receiver.got().len() as u64 == MANY);
-    herald.end();
+    herald.end(None);
     assert_eq!(herald.warning(), None);
     let seqs: Vec<u64> = receiver.got().iter().map(|g| g.json()["fact"]["seq"].as_u64().unwrap()).collect();
     assert_eq!(seqs, (1..=MANY).collect::<Vec<_>>());
