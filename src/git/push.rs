@@ -84,7 +84,7 @@ impl Repo {
     pub fn push(&self, remote: &str, target: &str, tip: &Oid, limit: Duration) -> Result<Pushed> {
         let spec = format!("{tip}:refs/heads/{target}");
         let options = ["push", "--porcelain", "--no-verify", "--no-follow-tags", "--recurse-submodules=no", "--no-force-with-lease"];
-        let Some(answer) = self.git(options).arg(remote).arg(spec).run_remote(limit)? else {
+        let Some(answer) = self.git_remote(options).arg(remote).arg(spec).run_remote(limit)? else {
             return Ok(Pushed::Failed(too_long(remote, limit)));
         };
         if answer.status.success() {
@@ -103,7 +103,7 @@ impl Repo {
         let spec = format!("refs/heads/{target}:{kept}");
         let options = ["fetch", "--no-tags", "--no-prune", "--no-recurse-submodules", "--no-write-fetch-head", "--no-auto-gc"];
         let had = self.tip(&kept)?;
-        let Some(answer) = self.git(options).arg(remote).arg(spec).run_remote(limit)? else {
+        let Some(answer) = self.git_remote(options).arg(remote).arg(spec).run_remote(limit)? else {
             return Ok(Fetched::Failed(too_long(remote, limit)));
         };
         if answer.status.success() {

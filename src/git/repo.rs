@@ -142,8 +142,18 @@ impl Repo {
 
     /// A call on the repository as such: refs and objects, no files.
     pub(super) fn git<'a>(&'a self, args: impl IntoIterator<Item = &'a str>) -> Call<'a> {
+        self.git_from(self.common_dir(), args)
+    }
+
+    /// A call that talks to a remote. A URL that is relative leads from where git is run, and a person's git
+    /// runs at the top of the checkout. What it reads are refs and objects all the same.
+    pub(super) fn git_remote<'a>(&'a self, args: impl IntoIterator<Item = &'a str>) -> Call<'a> {
+        self.git_from(self.root(), args)
+    }
+
+    fn git_from<'a>(&'a self, dir: &Path, args: impl IntoIterator<Item = &'a str>) -> Call<'a> {
         // No index: that of the user, which git would look into for attributes, may be broken.
-        let call = Call::new(&self.inner.program, self.common_dir(), args).env("GIT_DIR", self.common_dir());
+        let call = Call::new(&self.inner.program, dir, args).env("GIT_DIR", self.common_dir());
         call.env("GIT_INDEX_FILE", self.state_dir().join("none")).guarded(self.overrides())
     }
 

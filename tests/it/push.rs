@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use crate::fixture::{CONFIG, Fixture, repo, until};
+use crate::fixture::{CONFIG, Fixture, ran, repo, until};
 use crate::kill::{number, survivors};
 
 const PUSH: &str = "[merge]\npush = \"origin\"\n";
@@ -67,6 +67,35 @@ fn what_lands_is_pushed_and_nothing_else_is() {
     assert!(!it.path("hooked").exists(), "no hook is run");
     assert_eq!(it.drover(&["status", "--format", "json"]).expect(0).json()["push"]["state"], "done");
     assert!(it.drover(&["apply"]).expect(0).out.contains("Nothing to do"));
+}
+
+#[test]
+fn a_relative_url_leads_from_the_top_of_the_checkout_that_drover_was_started_in_as_it_does_for_git() {
+    let it = shared(PUSH, &task("a", "echo a >a"));
+    let other = clone_of(&it);
+    it.git(&["remote", "set-url", "origin", "../tmp/remote.git"]);
+    // It is both pushed to and fetched from.
+    commit_and_push(&other, "theirs", "x");
+    it.drover(&["apply"]).expect(0);
+    assert_eq!(on_remote(&it, &["rev-parse", "main"]), it.git(&["rev-parse", "main"]));
+    assert_eq!((it.read("a"), it.read("theirs")), ("a\n".into(), "x".into()));
+    // In a linked worktree the same URL means another place.
+    let linked = it.outside("linked");
+    it.git(&["worktree", "add", "-q", "--detach", linked.to_str().unwrap()]);
+    let inside = |program: &str, args: &[&str]| {
+        let ran = ran(&it.command(program).args(args).current_dir(&linked).output().unwrap());
+        (ran.code, ran.out + &ran.err)
+    };
+    assert_ne!(inside("git", &["ls-remote", "origin"]).0, Some(0));
+    it.git(&["remote", "set-url", "origin", "../remote.git"]);
+    assert_eq!(inside("git", &["ls-remote", "origin"]).0, Some(0));
+    it.write("drover/u.toml", &task("b", "echo b >b"));
+    it.git(&["add", "-A"]);
+    it.git(&["commit", "-qm", "more"]);
+    inside("git", &["checkout", "-q", "--detach", "main"]);
+    let (code, said) = inside(env!("CARGO_BIN_EXE_drover"), &["apply"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(on_remote(&it, &["rev-parse", "main"]), it.git(&["rev-parse", "main"]));
 }
 
 #[test]
