@@ -27,10 +27,9 @@ pub fn summary(state: &State, now: Millis, most: usize) -> String {
     if left > 0 {
         out.close(&format!("\n… and {} more\n", count(left, "task")));
     }
-    for view in selected.iter().filter(|v| v.status == Status::Failed) {
-        if !details(state, view).is_some_and(|text| out.add(&text)) {
-            break;
-        }
+    for text in selected.iter().filter(|v| v.status == Status::Failed).filter_map(|view| details(state, view)) {
+        // One that is too long leaves room for those that are not.
+        out.add(&text);
     }
     out.text
 }

@@ -2,6 +2,7 @@
 
 use drover::core::{Input, Selection};
 use drover::model::OnChange;
+use drover::report;
 use drover::report::text::{self, StatusOptions, SummaryOptions};
 
 use super::world::{Tweak, World, graph, heading, id, ids, task};
@@ -197,4 +198,19 @@ fn the_summary_of_a_run_holds_every_selected_task_with_its_reason() {
     Failed in 17s: 4 of 6 completed, 1 blocked, 1 failed.
     "#);
     assert!(text::summary(&world.state, world.now, &options(true, false)).contains("schema"));
+}
+
+#[test]
+fn a_failure_without_details_or_with_too_many_of_them_hides_no_other_in_the_summary_of_a_job() {
+    let mut world = World::new();
+    let long = format!("{}\n", "b".repeat(200)).repeat(30);
+    for (name, message) in [("a", "it is over"), ("b", &*long), ("c", "it broke")] {
+        world.fail(name, 9, message);
+    }
+    world.reconcile(&graph([task("a").attempts(1), task("b").attempts(1), task("c").attempts(1)]));
+    world.run();
+    world.state.tasks.get_mut(&id("a")).unwrap().last_failure = None;
+    let summary = report::ci::summary(&world.state, world.now, 2000);
+    let shown = |name: &str| summary.contains(&format!("<summary>{name}</summary>"));
+    assert_eq!([shown("a"), shown("b"), shown("c")], [false, false, true], "{summary}");
 }
