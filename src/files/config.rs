@@ -65,6 +65,8 @@ impl Config {
             names.templates.insert(name.to_owned(), Layer::read(&template));
         }
         no_matrix(row, findings);
+        refuse_the_same(&row.tables("webhooks"), |hook| Some(webhook(hook)?.identity()), findings);
+        refuse_the_same(&row.tables("on_event"), |command| Some(on_event(command)?.identity()), findings);
         let name = project.and_then(|p| p.string("name")).unwrap_or_else(|| fallback.to_owned());
         let defaults = defaults.map(|d| Layer::read(&d)).unwrap_or_default().over(&Layer::built_in());
         let policy = policy(row, name, &defaults);
@@ -180,6 +182,22 @@ fn webhook(row: &Row<'_>) -> Option<Webhook> {
 fn on_event(row: &Row<'_>) -> Option<OnEvent> {
     let command = row.string("run").map(CommandLine::Shell).or_else(|| row.strings("command").map(CommandLine::Argv))?;
     Some(OnEvent { command, events: events(row), timeout: time(row, COMMAND_TIMEOUT).min(MAX_COMMAND_TIMEOUT) })
+}
+
+/// Of two that are the same nobody could say which has heard of what.
+fn refuse_the_same(rows: &[Row<'_>], identity: impl Fn(&Row<'_>) -> Option<String>, findings: &mut Findings) {
+    let mut first: BTreeMap<String, Span> = BTreeMap::new();
+    for row in rows {
+        let Some(identity) = identity(row) else { continue };
+        let Some(at) = first.get(&identity) else {
+            first.insert(identity, row.at);
+            continue;
+        };
+        let message = format!("two of {} tell the same receiver", row.shape.what);
+        let help = "keep one of them, and name all that it is to be told in its `events`";
+        findings
+            .push(Diagnostic::error(Code::DuplicateReceiver, row.at, message).label("and again here").also(*at, "first here").help(help));
+    }
 }
 
 fn events(row: &Row<'_>) -> Vec<String> {

@@ -30,6 +30,7 @@ codes! {
     OutOfRange = "out_of_range",
     BadId = "bad_id",
     DuplicateId = "duplicate_id",
+    DuplicateReceiver = "duplicate_receiver",
     UnknownDependency = "unknown_dependency",
     Cycle = "cycle",
     UnknownGroup = "unknown_group",

@@ -150,11 +150,8 @@ impl Herald {
 
     fn wanted(&self) -> BTreeMap<String, Wanted> {
         let mut wanted = BTreeMap::new();
-        let mut add = |name: String, one: Wanted| {
-            // Of two that are the same the second is told apart by its number.
-            let free = (1..).map(|n| if n == 1 { name.clone() } else { format!("{name}-{n}") }).find(|name| !wanted.contains_key(name));
-            wanted.extend(free.map(|name| (name, one)));
-        };
+        // No two are the same: the files are refused where they are.
+        let mut add = |name: String, one: Wanted| drop(wanted.insert(name, one));
         let notices = &self.policy.notices;
         for hook in &notices.webhooks {
             add(hook.identity(), self.webhook(hook));

@@ -113,6 +113,7 @@ fn good_projects_pass_the_schemas_and_bad_ones_fail_where_a_schema_can_tell() {
         "bad_substitution--matrix",
         "bad_template",
         "bad_id--lock",
+        "duplicate_receiver",
     ];
     let unparsable = ["toml_syntax", "toml_syntax--config", "too_deep"];
     let [drover, task] = schemas().map(|(_, schema)| jsonschema::draft7::new(&schema).unwrap());
