@@ -45,6 +45,8 @@ pub use webhook::{resolved, variable};
 /// then somebody waits for Drover to be gone.
 const LAST_WAIT: Duration = Duration::from_secs(5);
 const LAST_WAIT_IN_HASTE: Duration = Duration::from_secs(1);
+/// So often in a row a command is run that was cut short; one that fails was told.
+const COMMAND_ATTEMPTS: u32 = 5;
 /// For what is run for no task, where one has to be named.
 const NOBODY: &str = "on-event";
 
@@ -142,7 +144,7 @@ impl Herald {
         let thread = std::thread::spawn(move || {
             // The one before it has to write down first how far it is.
             let _ = old.map(JoinHandle::join);
-            reader.begin(seq);
+            reader.begin();
         });
         self.readers.insert(name, Running { events: wanted.events, carrier, dismissed, thread });
         Ok(())
@@ -162,7 +164,7 @@ impl Herald {
         // Without a program that shows it there is nobody to be told; `drover doctor` says so.
         if let Some(carrier) = self.desktop().filter(|_| notices.desktop) {
             let events = events::DESKTOP.iter().map(|name| (*name).to_owned()).collect();
-            add("desktop".to_owned(), Wanted { events, max_attempts: 1, carrier: Ok(carrier) });
+            add("desktop".to_owned(), Wanted { events, max_attempts: COMMAND_ATTEMPTS, carrier: Ok(carrier) });
         }
         wanted
     }
@@ -190,7 +192,7 @@ impl Herald {
             grace: self.policy.shutdown_grace,
             under_way: Mutex::default(),
         };
-        Wanted { events: on_event.events.clone(), max_attempts: 1, carrier: Ok(Arc::new(command)) }
+        Wanted { events: on_event.events.clone(), max_attempts: COMMAND_ATTEMPTS, carrier: Ok(Arc::new(command)) }
     }
 
     fn desktop(&self) -> Option<Arc<dyn Carrier>> {

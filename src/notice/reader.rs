@@ -59,25 +59,40 @@ impl From<Option<StoreError>> for End {
     }
 }
 
-impl Reader {
-    /// Goes on from its bookmark; without one it begins after `seq`.
-    pub fn begin(self, seq: u64) {
-        let end = self.run(seq);
-        let name = self.carrier.name();
-        let trouble = match end {
-            End::Through => None,
-            End::Due(why) => Some(format!("{name}: not everything was delivered ({why}); what is due is delivered the next time")),
-            End::Broken(error) => Some(format!("{name}: nothing more is delivered: {error}")),
-        };
+/// While it is there one more is at work. Says at its end, however that comes, what could not be done.
+struct AtWork<'a> {
+    shared: &'a Shared,
+    trouble: Option<String>,
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        let trouble = self.trouble.take();
         self.shared.tell(|news| {
             news.working -= 1;
             news.trouble.extend(trouble);
         });
     }
+}
 
-    fn run(&self, seq: u64) -> End {
-        let from = match self.shared.enlist(&self.target, &self.name, seq) {
-            Ok(bookmark) => bookmark,
+impl Reader {
+    /// Goes on from its bookmark.
+    pub fn begin(self) {
+        let name = self.carrier.name();
+        let trouble = Some(format!("{name}: nothing more is delivered: its thread has failed"));
+        let mut at_work = AtWork { shared: &self.shared, trouble };
+        at_work.trouble = match self.run() {
+            End::Through => None,
+            End::Due(why) => Some(format!("{name}: not everything was delivered ({why}); what is due is delivered the next time")),
+            End::Broken(error) => Some(format!("{name}: nothing more is delivered: {error}")),
+        };
+    }
+
+    fn run(&self) -> End {
+        let from = match self.shared.bookmark(&self.target, &self.name) {
+            Ok(Some(bookmark)) => bookmark,
+            // It was let go before it came to begin.
+            Ok(None) => return End::Through,
             Err(error) => return error.into(),
         };
         let past = serde_json::from_value(from.note).unwrap_or_default();

@@ -87,20 +87,17 @@ impl Shared {
         self.with(|follower| follower.history(target, after, limit))
     }
 
+    pub fn bookmark(&self, target: &str, reader: &str) -> Result<Option<Bookmark>, Option<StoreError>> {
+        self.with(|follower| follower.bookmark(target, reader))
+    }
+
     pub fn keep(&self, target: &str, reader: &str, bookmark: &Bookmark) -> Result<(), Option<StoreError>> {
         self.with(|follower| follower.keep(target, reader, bookmark))
     }
 
     /// The bookmark of a reader; one that is new begins after `seq`.
     pub fn enlist(&self, target: &str, reader: &str, seq: u64) -> Result<Bookmark, Option<StoreError>> {
-        self.with(|follower| match follower.bookmark(target, reader)? {
-            Some(found) => Ok(found),
-            None => {
-                let new = Bookmark { seq, ..Bookmark::default() };
-                follower.keep(target, reader, &new)?;
-                Ok(new)
-            }
-        })
+        self.with(|follower| follower.enlist(target, reader, seq))
     }
 
     pub fn keep_only(&self, target: &str, readers: &BTreeSet<String>) -> Result<(), Option<StoreError>> {

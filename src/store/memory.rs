@@ -97,8 +97,13 @@ impl Follower for MemoryStore {
         Ok(self.bookmarks().get(&(target.to_owned(), reader.to_owned())).cloned())
     }
 
+    fn enlist(&self, target: &str, reader: &str, seq: u64) -> Result<Bookmark, StoreError> {
+        let new = || Bookmark { seq, ..Bookmark::default() };
+        Ok(self.bookmarks().entry((target.to_owned(), reader.to_owned())).or_insert_with(new).clone())
+    }
+
     fn keep(&self, target: &str, reader: &str, bookmark: &Bookmark) -> Result<(), StoreError> {
-        self.bookmarks().insert((target.to_owned(), reader.to_owned()), bookmark.clone());
+        self.bookmarks().entry((target.to_owned(), reader.to_owned())).and_modify(|kept| *kept = bookmark.clone());
         Ok(())
     }
 

@@ -98,7 +98,10 @@ pub trait Follower: Send {
 
     fn bookmark(&self, target: &str, reader: &str) -> Result<Option<Bookmark>, StoreError>;
 
-    /// Durable when it returns.
+    /// The bookmark of a reader; one that is new gets one at `seq`, durable when it returns.
+    fn enlist(&self, target: &str, reader: &str, seq: u64) -> Result<Bookmark, StoreError>;
+
+    /// Moves a bookmark, durable when it returns. Whose bookmark was dropped gets none by that.
     fn keep(&self, target: &str, reader: &str, bookmark: &Bookmark) -> Result<(), StoreError>;
 
     /// Drops the bookmarks of all other readers of the target. Writes nothing where there are none.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ::redb::{Database, ReadableDatabase, TableDefinition, TableError};
+use ::redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 
 use super::layout;
 use super::trouble::{Trouble, guard};
@@ -36,13 +36,17 @@ impl Follower for RedbFollower {
         })
     }
 
+    fn enlist(&self, target: &str, reader: &str, seq: u64) -> Result<Bookmark, StoreError> {
+        if let Some(found) = self.bookmark(target, reader)? {
+            return Ok(found);
+        }
+        let new = Bookmark { seq, ..Bookmark::default() };
+        self.put(target, reader, &new, false)?;
+        Ok(new)
+    }
+
     fn keep(&self, target: &str, reader: &str, bookmark: &Bookmark) -> Result<(), StoreError> {
-        guard(&self.path, || {
-            let bytes = codec::encode(&key(target, reader), bookmark).map_err(|e| StoreError::record(name(reader), e))?;
-            let transaction = layout::begin_write(&self.db)?;
-            transaction.open_table(BOOKMARKS)?.insert((target, reader), bytes.as_slice())?;
-            Ok(transaction.commit()?)
-        })
+        self.put(target, reader, bookmark, true)
     }
 
     fn keep_only(&self, target: &str, readers: &BTreeSet<String>) -> Result<(), StoreError> {
@@ -63,6 +67,22 @@ impl Follower for RedbFollower {
 }
 
 impl RedbFollower {
+    /// Writes a bookmark if there was, or was not, one before.
+    fn put(&self, target: &str, reader: &str, bookmark: &Bookmark, before: bool) -> Result<(), StoreError> {
+        guard(&self.path, || {
+            let bytes = codec::encode(&key(target, reader), bookmark).map_err(|e| StoreError::record(name(reader), e))?;
+            let transaction = layout::begin_write(&self.db)?;
+            let mut table = transaction.open_table(BOOKMARKS)?;
+            // In the same transaction: whoever drops it meanwhile comes before this, or after it.
+            if table.get((target, reader))?.is_some() != before {
+                return Ok(());
+            }
+            table.insert((target, reader), bytes.as_slice())?;
+            drop(table);
+            Ok(transaction.commit()?)
+        })
+    }
+
     fn others(&self, target: &str, readers: &BTreeSet<String>) -> Result<Vec<String>, Trouble> {
         let table = match self.db.begin_read()?.open_table(BOOKMARKS) {
             Ok(table) => table,

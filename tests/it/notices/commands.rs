@@ -59,6 +59,20 @@ fn a_command_that_fails_or_does_not_end_is_a_warning_and_nothing_outlives_it() {
 }
 
 #[test]
+fn a_command_that_was_cut_short_with_its_shim_is_run_again_while_the_run_lasts() {
+    let run = "echo $DROVER_DELIVERY >>$TMPDIR/told; [ -e $TMPDIR/cut ] || { echo >$TMPDIR/cut; kill -9 $PPID; exec sleep 1000; }";
+    let it = told(&format!("[[on_event]]\nrun = {run:?}\nevents = [\"landed\"]\n"), &["a"]);
+    // The run is not over before it was told of `a` for a second time.
+    let waits = "$ for n in $(seq 3000); do [ $(wc -l <$TMPDIR/told) -ge 2 ] && break; sleep 0.02; done; cp $TMPDIR/told b";
+    let b = format!("[[task]]\nid = \"b\"\ntitle = \"B\"\nprompt = {waits:?}\ndepends_on = [\"a\"]\n");
+    it.write("drover/b.toml", &b);
+    let it = it.commit("One more");
+    it.drover(&["apply"]).expect(0);
+    let told: Vec<String> = it.read("b").lines().map(str::to_owned).collect();
+    assert!(told.len() == 2 && told[0] == told[1], "{told:?}");
+}
+
+#[test]
 fn the_desktop_shows_what_failed_and_that_a_run_has_ended() {
     let shows = |it: Fixture| {
         let bin = it.outside("bin");

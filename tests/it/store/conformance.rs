@@ -195,6 +195,8 @@ fn bookmarks_are_kept_by_target_and_reader_and_the_journal_can_be_read_beside_th
         let follower = store.follower();
         assert_eq!(follower.bookmark("main", "a").unwrap(), None);
         // Before the target itself is known, which it does not become by that.
+        assert_eq!(follower.enlist("main", "a", 3).unwrap(), Bookmark { seq: 3, ..Bookmark::default() });
+        assert_eq!(follower.enlist("main", "a", 4).unwrap().seq, 3);
         follower.keep("main", "a", &bookmark(0)).unwrap();
         assert!(store.targets().unwrap().is_empty());
         assert_eq!(store.load("main").unwrap().head.seq, 0);
@@ -203,6 +205,7 @@ fn bookmarks_are_kept_by_target_and_reader_and_the_journal_can_be_read_beside_th
         store.commit("main", &batch).unwrap();
         assert_eq!(follower.history("main", 0, 100).unwrap(), store.history("main", 0, 100).unwrap());
         for (target, reader, seq) in [("main", "a", 7), ("main", "b", 8), ("mainline", "a", 9)] {
+            follower.enlist(target, reader, 1).unwrap();
             follower.keep(target, reader, &bookmark(seq)).unwrap();
         }
         drop((follower, store));
@@ -210,5 +213,8 @@ fn bookmarks_are_kept_by_target_and_reader_and_the_journal_can_be_read_beside_th
         follower.keep_only("main", &["b".to_owned(), "c".to_owned()].into()).unwrap();
         let kept = |target: &str, reader: &str| follower.bookmark(target, reader).unwrap();
         assert_eq!((kept("main", "a"), kept("main", "b"), kept("mainline", "a")), (None, Some(bookmark(8)), Some(bookmark(9))));
+        // Somebody who still goes on with one that was dropped does not bring it back.
+        follower.keep("main", "a", &bookmark(7)).unwrap();
+        assert_eq!(kept("main", "a"), None);
     });
 }
