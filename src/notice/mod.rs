@@ -29,12 +29,11 @@ use crate::base::{Millis, TaskId};
 use crate::core::{Fact, Flow, State, events};
 use crate::fault;
 use crate::model::{CommandLine, OnEvent, Policy, Spec, Webhook};
-use crate::process::Logs;
 use crate::report::Reporter;
 use crate::store::{Follower, StoreError};
 use carrier::Carrier;
 use command::{Command, Form};
-use letter::{Scene, is_wanted};
+use letter::{LogsOf, Scene, is_wanted};
 use reader::Reader;
 use shared::{News, Shared, locked};
 
@@ -60,8 +59,7 @@ pub struct Surroundings {
     /// Drover's own.
     pub environment: Vec<(String, String)>,
     pub now: fn() -> Millis,
-    /// What is kept of what a command with such an environment prints.
-    pub logs: fn(&Policy, &BTreeMap<String, String>) -> Logs,
+    pub logs: LogsOf,
 }
 
 /// Receivers that are at work.
@@ -90,7 +88,7 @@ impl Herald {
     /// Goes on where each receiver was left. `state` is what is recorded: one that was never heard of
     /// begins after that.
     pub fn start(follower: Box<dyn Follower>, place: Surroundings, policy: &Policy, state: &State) -> Self {
-        let scene = Scene { target: place.target.clone(), ..Scene::default() };
+        let scene = Scene::new(&place.target, place.logs);
         let shared = Arc::new(Shared::new(follower, scene, state.head.seq));
         let mut herald = Self { place, shared, policy: Arc::new(policy.clone()), readers: BTreeMap::new() };
         herald.staff(state, state.head.seq);
@@ -100,8 +98,9 @@ impl Herald {
     /// Lets receivers go that are not wanted as they are, and takes on those that are missing.
     fn staff(&mut self, state: &State, seq: u64) {
         let wanted = self.wanted();
-        locked(&self.shared.scene).project.clone_from(&self.policy.project);
         if !wanted.is_empty() {
+            let own = self.place.environment.iter().cloned().collect();
+            locked(&self.shared.scene).set(&self.policy, &own);
             let tasks = state.tasks.iter().map(|(id, task)| (id.clone(), task.spec.clone()));
             locked(&self.shared.scene).tasks = tasks.collect();
         }

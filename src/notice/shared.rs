@@ -8,7 +8,6 @@ use std::time::Duration;
 use super::letter::Scene;
 use crate::store::{Bookmark, Follower, Record, StoreError};
 
-#[derive(Default)]
 pub struct Shared {
     follower: Mutex<Option<Box<dyn Follower>>>,
     pub scene: Mutex<Scene>,

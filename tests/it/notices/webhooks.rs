@@ -235,3 +235,38 @@ fn a_webhook_reaches_no_private_address_and_sends_nothing_unsigned() {
     assert_eq!(receiver.events(), ["landed a", "run_ended"]);
     assert!(receiver.got()[0].is_signed_with("key"));
 }
+
+#[test]
+fn what_is_told_has_no_secret_in_it_whatever_it_is_told_of() {
+    let receiver = Receiver::willing();
+    let config = format!(
+        "[[webhooks]]\nurl = \"{}\"\nevents = [\"*\"]\n\
+         [[on_event]]\nrun = \"cat >>$TMPDIR/told\"\nevents = [\"policy_set\", \"defined\"]\n",
+        receiver.url
+    );
+    let it = told(&config, &["a"]).env("OWN_KEY", "psst-own\"-1");
+    it.write("drover.toml", &it.read("drover.toml").replace("[defaults]", "[defaults]\nenv = { SHARED_KEY = \"psst-shared\" }"));
+    let task = "[[task]]\nid = \"b\"\ntitle = \"Of psst-own\\\"-1 and psst-task\"\nprompt = \"$ echo x >>b\"\n\
+                env = { TASK_TOKEN = \"psst-task\", PLAIN = \"plain\" }\n";
+    it.write("drover/b.toml", task);
+    it.drover(&["apply"]).expect(0);
+    // One that is defined anew, and settings that are new.
+    it.write("drover/b.toml", &task.replace("psst-task", "psst-other"));
+    it.write("drover.toml", &it.read("drover.toml").replace("psst-shared", "psst-anew"));
+    it.drover(&["apply"]).expect(0);
+    let told = || std::fs::read_to_string(it.outside("told")).unwrap_or_default();
+    let both = |event: &str| receiver.got().iter().filter(|g| g.header("drover-event") == event).count() >= 2;
+    until("all is told", || {
+        let done = both("policy_set") && both("run_ended") && told().matches("\"event\":\"policy_set\"").count() >= 2;
+        // What was not in time is told the next time.
+        done || it.drover(&["apply"]).code.is_none()
+    });
+    let told = told();
+    for text in receiver.got().iter().map(|g| &g.text).chain([&told]) {
+        assert!(!text.contains("psst-"), "{text}");
+    }
+    let defined = receiver.got().iter().map(|g| g.json()).find(|told| told["fact"]["spec"]["id"] == "b").unwrap();
+    let env = &defined["fact"]["spec"]["env"];
+    assert_eq!((&env["TASK_TOKEN"], &env["PLAIN"]), (&"***".into(), &"plain".into()), "{defined:#}");
+    assert_eq!(defined["title"], "Of *** and ***");
+}
