@@ -1,5 +1,5 @@
-//! Named instants at which the program can be told to die, for the tests that kill it there. A release
-//! build has none of them.
+//! Named instants at which the program can be told to die, for the tests that kill it there, and the
+//! patience that they ask of it. A release build has none of them.
 //!
 //! Owns how such an instant is named and counted. Must not know what goes on there.
 
@@ -24,15 +24,23 @@ pub fn pause(name: &'static str) {
 #[cfg(not(debug_assertions))]
 fn come_by(_: &'static str, _: &'static str) {}
 
+/// How long somebody outside is waited for. Tests have it be longer, or what they see would hang on how
+/// busy their machine is.
+#[cfg(not(debug_assertions))]
+pub fn patience(usual: std::time::Duration) -> std::time::Duration {
+    usual
+}
+
 #[cfg(debug_assertions)]
 use armed::come_by;
 #[cfg(debug_assertions)]
-pub use armed::handed_down;
+pub use armed::{handed_down, patience};
 
 /// `DROVER_FAULT=<point>:<n>` kills the process that comes by that point for the n-th time, as
 /// SIGKILL does. `DROVER_FAULT_TOLD=<file>` has it make that file first, and live on where the file
 /// is there already: of several processes one dies. `DROVER_FAULT_GATE=<file>` has it wait for that
 /// file instead of dying; there may be several points then, with commas between them.
+/// `DROVER_FAULT_PATIENCE=<seconds>` is how long it waits for those outside.
 #[cfg(debug_assertions)]
 mod armed {
     #![expect(clippy::disallowed_methods, reason = "the tests' own switch, in no release build")]
@@ -45,6 +53,7 @@ mod armed {
 
     const VARIABLES: [&str; 2] = ["DROVER_FAULT", "DROVER_FAULT_TOLD"];
     const GATE: &str = "DROVER_FAULT_GATE";
+    const PATIENCE: &str = "DROVER_FAULT_PATIENCE";
     const POLL: Duration = Duration::from_millis(10);
 
     /// A point, at which of its turns something is to happen, and how often it was come by.
@@ -81,6 +90,10 @@ mod armed {
         // One that cannot be killed goes on, and the test says that it did.
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         std::thread::park();
+    }
+
+    pub fn patience(usual: Duration) -> Duration {
+        std::env::var(PATIENCE).ok().and_then(|seconds| seconds.parse().ok()).map_or(usual, Duration::from_secs)
     }
 
     /// What a process that starts with an empty environment has to be given, to be killed too.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::builtin;
 use crate::base::text::one_line;
+use crate::fault;
 use crate::model::{AgentSpec, CommandLine};
 
 /// How long a program may take to say its version.
@@ -87,7 +88,7 @@ pub fn version(program: &Path) -> Option<String> {
         let read = out.take(4096).read_to_end(&mut said);
         send.send(read.ok().map(|_| said)).ok()
     });
-    let said = receive.recv_timeout(PATIENCE).ok().flatten();
+    let said = receive.recv_timeout(fault::patience(PATIENCE)).ok().flatten();
     child.kill().ok();
     child.wait().ok();
     let said = String::from_utf8_lossy(&said?).into_owned();
@@ -99,7 +100,7 @@ pub(super) fn answers(program: &Path, args: &[String], env: &BTreeMap<String, St
     let Ok(mut child) = ask(program, args).stdout(Stdio::null()).env_clear().envs(env).spawn() else { return false };
     let started = Instant::now();
     let mut ended = None;
-    while ended.is_none() && started.elapsed() < PATIENCE {
+    while ended.is_none() && started.elapsed() < fault::patience(PATIENCE) {
         thread::sleep(Duration::from_millis(10));
         ended = child.try_wait().ok().flatten();
     }

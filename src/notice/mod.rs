@@ -255,7 +255,8 @@ impl Reporter for Herald {
         let in_haste = state.is_some_and(|state| state.flow == Flow::Interrupting);
         self.shared.tell(|news| news.ending = true);
         fault::point("notice.last");
-        self.shared.wait_for(if in_haste { LAST_WAIT_IN_HASTE } else { LAST_WAIT }, |news| news.working == 0);
+        let at_most = if in_haste { LAST_WAIT_IN_HASTE } else { fault::patience(LAST_WAIT) };
+        self.shared.wait_for(at_most, |news| news.working == 0);
         self.shared.tell(|news| news.over = true);
         self.readers.values().for_each(|running| running.carrier.stop());
         self.shared.close();

@@ -20,6 +20,7 @@ use super::settings::{Settings, Target};
 use super::tally::{self, Tally};
 use super::{Place, metrics::Meters};
 use crate::base::text::one_line;
+use crate::fault;
 use crate::model::telemetry::Protocol;
 
 /// How long the end of a session waits for what is still to be sent.
@@ -100,11 +101,12 @@ impl Export {
     /// Sends what is left, all kinds at the same time, and says what could not be sent.
     pub fn finish(&mut self) -> Option<String> {
         let (say, hear) = channel();
+        let wait = fault::patience(LAST_WAIT);
         let mut tallies: Vec<Arc<Tally>> = Vec::new();
         let mut ends: Vec<Box<dyn FnOnce() + Send>> = Vec::new();
         if let Some((processor, tally)) = self.spans.take() {
             tallies.push(tally);
-            ends.push(Box::new(move || drop(processor.shutdown_with_timeout(LAST_WAIT))));
+            ends.push(Box::new(move || drop(processor.shutdown_with_timeout(wait))));
         }
         if let Some((provider, tally)) = self.points.take() {
             tallies.push(tally);
@@ -112,7 +114,7 @@ impl Export {
         }
         if let Some((provider, tally)) = self.records.take() {
             tallies.push(tally);
-            ends.push(Box::new(move || drop(provider.shutdown_with_timeout(LAST_WAIT))));
+            ends.push(Box::new(move || drop(provider.shutdown_with_timeout(wait))));
         }
         let open = ends.len();
         for (nth, end) in ends.into_iter().enumerate() {
@@ -123,7 +125,7 @@ impl Export {
             });
         }
         std::thread::spawn(move || {
-            std::thread::sleep(LAST_WAIT);
+            std::thread::sleep(wait);
             let _ = say.send(None);
         });
         let ended = hear.iter().take(open).take_while(Option::is_some).count();

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -12,6 +13,18 @@ use tempfile::TempDir;
 pub struct Fixture {
     dir: TempDir,
     env: Vec<(String, String)>,
+}
+
+/// Names how long Drover waits for who does not answer; empty, as long as it does elsewhere.
+pub const PATIENCE: &str = "DROVER_FAULT_PATIENCE";
+
+/// A port of this machine at which nobody listens, and which nobody else is given: those that the
+/// kernel gives away are above it.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 10_000 + (std::process::id() % 1000) as u16 * 20;
+    let ports = std::iter::from_fn(|| Some(first + NEXT.fetch_add(1, Ordering::Relaxed)));
+    ports.take(1000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).expect("no port is free")
 }
 
 /// What a command printed and how it ended.
@@ -124,6 +137,7 @@ impl Fixture {
             .env("TMPDIR", self.dir.path().join("tmp"))
             .env("LANG", "C.UTF-8")
             .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env(PATIENCE, "60")
             .envs(self.env.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::null());
         command

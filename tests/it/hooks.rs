@@ -85,7 +85,7 @@ fn a_hook_that_hangs_is_ended_by_the_tasks_time_out() {
 fn a_hook_that_outlives_drover_is_waited_for_and_not_run_again() {
     let it = with(("pre-commit", "echo ran >>GATE.ran; while [ ! -e GATE ]; do sleep 0.02; done"), ON, "");
     let (gate, hook) = (it.outside("gate"), it.path(".git/hooks/pre-commit"));
-    fs::write(&hook, fs::read_to_string(&hook).unwrap().replace("GATE", gate.to_str().unwrap())).unwrap();
+    program(&hook, fs::read_to_string(&hook).unwrap().replace("GATE", gate.to_str().unwrap()));
     let ran = gate.with_extension("ran");
     let mut child = it.spawn(&["apply"]);
     until("the hook runs", || ran.exists());

@@ -283,11 +283,15 @@ fn a_tree_that_ignores_sigterm_is_killed_after_the_grace() {
 
 #[test]
 fn silence_ends_a_command() {
-    let step = step();
-    let mut launch = step.script("echo hello; exec sleep $NAP");
-    launch.stall_timeout = Some(Duration::from_millis(200));
-    assert_eq!(step.ended(&launch), Ended::Stalled);
-    assert_eq!(step.log("out.log"), "hello\n");
+    // Where the machine is so busy that it is ended before it comes to say a word, it gets longer.
+    let heard = (0..8).any(|n| {
+        let step = step();
+        let mut launch = step.script("echo hello; exec sleep $NAP");
+        launch.stall_timeout = Some(Duration::from_millis(200 << n));
+        assert_eq!(step.ended(&launch), Ended::Stalled);
+        step.log("out.log") == "hello\n"
+    });
+    assert!(heard, "what it said is not kept");
 }
 
 #[test]

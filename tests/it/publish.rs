@@ -5,7 +5,7 @@ use std::process::Child;
 
 use serde_json::Value;
 
-use crate::fixture::{CONFIG, Fixture, Ran, ran, repo, until};
+use crate::fixture::{CONFIG, Fixture, Ran, program, ran, repo, until};
 
 fn task(id: &str, script: &str) -> String {
     format!("[[task]]\nid = \"{id}\"\ntitle = \"T\"\nprompt = {:?}\n", format!("$ {script}"))
@@ -111,7 +111,9 @@ fn beside_a_run_it_is_tried_at_once_and_the_answer_is_of_that_try() {
     assert_eq!((&held["live"], &held["paths"]), (&true.into(), &serde_json::json!(["a"])));
     it.git(&["checkout", "-q", "a"]);
     let done = json(&it.drover(&["publish", "--format", "json"]), 0);
-    assert_eq!((&done["live"], &done["state"], &done["published"]), (&true.into(), &"done".into(), &1.into()));
+    assert_eq!((&done["live"], &done["state"]), (&true.into(), &"done".into()));
+    // The run itself may have looked again before.
+    assert!(done["published"].as_u64().is_some_and(|n| n <= 1), "{done}");
     assert_eq!(it.read("a"), "new\n");
     it.drover(&["publish", "--let-go"]).expect(75);
     ends(&it, child, 0);
@@ -412,8 +414,7 @@ fn killed_at_calls_of_git(it: &Fixture, option: &str, holds: impl Fn(&Fixture, &
     all(&top, &saved.display().to_string());
     let (bin, count) = (it.outside("bin"), it.outside("count"));
     fs::create_dir(&bin).unwrap();
-    fs::write(bin.join("git"), DEADLY).unwrap();
-    it.command("chmod").arg("+x").arg(bin.join("git")).status().unwrap();
+    program(&bin.join("git"), DEADLY);
     let path = std::env::var("PATH").unwrap();
     let real = std::env::split_paths(&path).map(|d| d.join("git")).find(|g| g.is_file()).unwrap();
     // All of them with DROVER_KILL_ROUNDS; else a few, before and after in turn.

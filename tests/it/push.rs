@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use crate::fixture::{CONFIG, Fixture, ran, repo, until};
+use crate::fixture::{CONFIG, Fixture, program, ran, repo, until};
 use crate::kill::{number, survivors};
 
 const PUSH: &str = "[merge]\npush = \"origin\"\n";
@@ -122,9 +122,10 @@ fn a_remote_that_hangs_is_given_up_after_the_time_out_and_leaves_no_process() {
     let ran = it.drover(&["apply"]).expect(5);
     assert!(ran.out.contains("did not answer within 1s"), "{}", ran.out);
     assert_eq!(it.landed(), ["a"]);
-    let pid = fs::read_to_string(pid).unwrap();
-    let line = fs::read_to_string(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
-    assert_eq!(line, "", "what it started is ended");
+    // It may have been given up before it came to that, and what was killed is not gone at once.
+    let pid = fs::read_to_string(pid).unwrap_or_default();
+    let line = || fs::read_to_string(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
+    until("what it started is ended", || !line().contains("1000"));
 }
 
 #[test]
@@ -273,8 +274,7 @@ fn lands_where_others_have_it(then: impl Fn(&Fixture)) {
     let it = shared(PUSH, &task("a", "echo a >a"));
     // Once the remote has it, git cannot move the line.
     let (lock, ssh) = (it.path(".git/refs/drover/integration/main.lock"), it.outside("ssh"));
-    fs::write(&ssh, format!("#!/bin/sh\neval \"$2\"\ncase $2 in git-receive*) mkdir -p '{}' ;; esac\n", lock.display())).unwrap();
-    it.command("chmod").arg("+x").arg(&ssh).status().unwrap();
+    program(&ssh, format!("#!/bin/sh\neval \"$2\"\ncase $2 in git-receive*) mkdir -p '{}' ;; esac\n", lock.display()));
     it.git(&["config", "core.sshCommand", &ssh.display().to_string()]);
     it.git(&["config", "ssh.variant", "simple"]);
     it.git(&["remote", "set-url", "origin", &format!("ssh://nowhere{}", remote(&it).display())]);

@@ -67,7 +67,9 @@ fn on_a_pipe_each_change_is_a_line_and_whoever_does_not_read_keeps_nobody_waitin
     assert!(apply.wait().unwrap().success(), "nothing of the documents is read yet");
     assert!(out.any(|line| line.unwrap() == "it: 1 of 1 completed"));
     let mut seqs: Vec<u64> = Vec::new();
-    for line in BufReader::new(documents.stdout.take().unwrap()).lines() {
+    // Read no further, and not closed: what still comes has somewhere to go.
+    let mut told = BufReader::new(documents.stdout.take().unwrap()).lines();
+    for line in told.by_ref() {
         let document: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
         seqs.push(document["seq"].as_u64().unwrap());
         if document["run"]["ended"] == true {
@@ -76,7 +78,7 @@ fn on_a_pipe_each_change_is_a_line_and_whoever_does_not_read_keeps_nobody_waitin
     }
     assert!(seqs.is_sorted() && seqs.len() > 1, "{seqs:?}");
     interrupt(&mut documents);
-    drop(out);
+    drop((out, told));
     it.drover(&["suspend", "--all"]).expect(0);
     assert!(lines.wait().unwrap().success(), "nobody reads on: it ends by itself");
 }

@@ -10,7 +10,7 @@ use drover::telemetry::metrics::{Kind, METRICS};
 
 use crate::claude;
 use crate::docs::{first_column, page, quoted, section};
-use crate::fixture::{CONFIG, Fixture, program, repo, until};
+use crate::fixture::{CONFIG, Fixture, PATIENCE, free_port, program, repo, until};
 use crate::scripted_api::Reply;
 use receiver::{Receiver, Span, Transport};
 
@@ -239,8 +239,6 @@ fn a_receiver_that_refuses_is_missing_or_mute_costs_its_spans_and_the_run_nothin
     for transport in BOTH {
         let refuses = Receiver::start(transport);
         refuses.refuse(503);
-        let mut gone = Receiver::start(transport);
-        gone.die();
         // Takes connections, and never says a word.
         let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let config = |at: &dyn std::fmt::Display| {
@@ -250,12 +248,12 @@ fn a_receiver_that_refuses_is_missing_or_mute_costs_its_spans_and_the_run_nothin
         let tls = format!("https://{}", refuses.at);
         let cases: [(&str, String); 4] = [
             ("refuses", refuses.config()),
-            ("gone", gone.config()),
+            ("gone", config(&format!("127.0.0.1:{}", free_port()))),
             ("mute", config(&mute.local_addr().unwrap())),
             ("no TLS there", config(&tls)),
         ];
         for (what, config) in cases {
-            let it = project(&config, &task("a", "echo x >a.txt", ""));
+            let it = project(&config, &task("a", "echo x >a.txt", "")).env(PATIENCE, "");
             let ran = it.drover(&["apply"]).expect(0);
             let said = warnings(&ran.err);
             assert_eq!(said.len(), 1, "{transport:?}, {what}: {}", ran.err);
@@ -282,7 +280,9 @@ fn a_receiver_that_dies_in_mid_run_costs_what_it_was_to_be_told_from_then_on() {
         fs::write(&go, "").unwrap();
         let ran = crate::fixture::ran(&child.wait_with_output().unwrap()).expect(0);
         let said = warnings(&ran.err);
-        assert!(said.len() == 1 && said[0].contains("telemetry: 7 spans, "), "{transport:?}: {}", ran.err);
+        // The first may have come without an answer to it.
+        let lost = ["telemetry: 7 spans, ", "telemetry: 8 spans, "].iter().any(|words| said[0].contains(words));
+        assert!(said.len() == 1 && lost, "{transport:?}: {}", ran.err);
     }
 }
 
@@ -445,8 +445,7 @@ fn get(at: &str, path: &str) -> String {
 
 #[test]
 fn prometheus_finds_the_metrics_while_a_run_lasts_though_nothing_is_sent() {
-    // Free a moment ago; nobody else is given it so soon.
-    let at = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let at = format!("127.0.0.1:{}", free_port());
     let it = project(&format!("[telemetry]\nprometheus = \"{at}\"\n"), "");
     let (begun, go) = (it.outside("begun"), it.outside("go"));
     let waits = format!("env >env.txt; touch {}; while [ ! -e {} ]; do sleep 0.02; done", begun.display(), go.display());

@@ -297,7 +297,9 @@ fn what_a_person_writes_while_an_addition_is_made_is_kept() {
     let mut command = it.drover_command(&["add", "b", "--title", "B", "--prompt", "-"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mine = format!("{TASKS}\n# meanwhile\n");
-    it.write("drover/tasks.toml", &mine);
+    // Whole at every instant, as editors save: it may be about to be read.
+    fs::write(it.outside("mine"), &mine).unwrap();
+    fs::rename(it.outside("mine"), it.path("drover/tasks.toml")).unwrap();
     child.stdin.take().unwrap().write_all(b"Do it.").unwrap();
     let added = ran(&child.wait_with_output().unwrap()).expect(0);
     assert!(it.read("drover/tasks.toml").starts_with(&mine), "{added:?}");

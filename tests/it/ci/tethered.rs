@@ -39,6 +39,11 @@ fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
+/// Drover leaves after a while, whatever is still about to end.
+fn leaves_nothing(it: &Fixture) {
+    until("what was tethered has ended", || survivors(it).is_empty());
+}
+
 /// The interrupted work is taken up, and done once.
 fn goes_on(it: &Fixture) {
     fs::write(it.outside("gate"), "").unwrap();
@@ -55,7 +60,7 @@ fn the_first_signal_ends_a_deaf_agent_long_before_its_grace_is_over_and_saves_th
         let mut child = start(&it, &["apply", "--tethered"]);
         signal(&child, how);
         assert_eq!(child.wait().unwrap().code(), Some(code));
-        assert!(survivors(&it).is_empty(), "{:?}", survivors(&it));
+        leaves_nothing(&it);
         goes_on(&it);
     }
 }
@@ -66,7 +71,7 @@ fn what_is_tethered_ends_when_drover_is_killed_and_is_taken_up_by_the_next() {
     let mut child = start(&it, &["apply", "--tethered"]);
     child.kill().unwrap();
     child.wait().unwrap();
-    until("the agent has ended", || survivors(&it).is_empty());
+    leaves_nothing(&it);
     goes_on(&it);
 }
 
@@ -81,7 +86,7 @@ fn what_is_not_tethered_lives_on_and_is_ended_by_a_tethered_drover_that_took_it_
     until("the next one is at work", || it.drover(&["events"]).out.matches("\"run_began\"").count() == 2);
     signal(&child, Signal::TERM);
     assert_eq!(child.wait().unwrap().code(), Some(143));
-    assert!(survivors(&it).is_empty(), "{:?}", survivors(&it));
+    leaves_nothing(&it);
     goes_on(&it);
 }
 
@@ -102,7 +107,7 @@ fn what_an_interrupted_drover_had_not_come_to_take_over_is_ended_all_the_same() 
     fs::write(gate, "").unwrap();
     assert!(said.all(|line| line.is_ok()));
     assert_eq!(child.wait().unwrap().code(), Some(143));
-    assert!(survivors(&it).is_empty(), "{:?}", survivors(&it));
+    leaves_nothing(&it);
     goes_on(&it);
 }
 

@@ -90,17 +90,22 @@ fn a_worktree_is_made_after_git_was_killed_while_making_it() {
     let (repo, base, wt) = (world.repo(), world.oid("HEAD"), world.wt("r-1"));
     fs::create_dir_all(world.root()).unwrap();
     let admin = world.top.join(".git/worktrees/r-1");
+    fs::write(world.top.join(".git/info/attributes"), "* filter=deadly\n").unwrap();
     let mut locked = 0;
     for n in 0..30 {
-        let script = format!("exec git worktree add --quiet --detach {} {base}", wt.path().display());
+        // Once in the midst of the files, by git itself.
+        let deadly = if n == 0 { "-c filter.deadly.smudge='kill -9 0'" } else { "" };
+        let script = format!("exec git {deadly} worktree add --quiet --detach {} {base}", wt.path().display());
         let mut child = world.command(&world.top, &script).process_group(0).spawn().unwrap();
         // Somewhere between its first trace and its end.
-        while !admin.exists() && child.try_wait().unwrap().is_none() {
+        while (n == 0 || !admin.exists()) && child.try_wait().unwrap().is_none() {
             std::hint::spin_loop();
         }
         (0..n * 2000).for_each(|_| std::hint::spin_loop());
         let group = rustix::process::Pid::from_child(&child);
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        if n > 0 {
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
         child.wait().unwrap();
         locked += usize::from(admin.join("locked").exists());
         repo.add_worktree(&wt, &base, None).unwrap();

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::told;
-use crate::fixture::{Fixture, program};
+use crate::fixture::{Fixture, PATIENCE, program};
 use crate::kill::survivors;
 
 /// What the commands of a test have written.
@@ -49,13 +49,18 @@ fn a_command_that_fails_or_does_not_end_is_a_warning_and_nothing_outlives_it() {
     // Its time may be longer than anybody waits for it at the end: it is ended, and due.
     let config =
         "[[on_event]]\nrun = \"echo began >>$TMPDIR/told; [ -e $TMPDIR/gate ] || sleep 1000\"\nevents = [\"landed\"]\ntimeout = \"10m\"\n";
-    let it = told(config, &["a"]);
+    let it = told(config, &["a"]).env(PATIENCE, "");
+    // The run goes on for as long as it takes to begin.
+    it.write(
+        "drover/b.toml",
+        "[[task]]\nid = \"b\"\ntitle = \"B\"\nrun = \"until [ -e $TMPDIR/told ]; do sleep 0.02; done\"\ndepends_on = [\"a\"]\n",
+    );
     let ran = it.drover(&["apply"]).expect(0);
     assert!(ran.err.contains("did not answer in time"), "{}", ran.err);
     crate::fixture::until("it is ended", || survivors(&it).is_empty());
     fs::write(it.outside("gate"), "").unwrap();
     it.drover(&["apply"]).expect(0);
-    assert_eq!(written(&it), ["began", "began"]);
+    assert_eq!(written(&it), ["began"; 3], "that of `a` once more, and that of `b`");
 }
 
 #[test]

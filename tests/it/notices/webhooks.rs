@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::receiver::{Answer, Receiver};
 use super::told;
-use crate::fixture::{CONFIG, until};
+use crate::fixture::{CONFIG, PATIENCE, free_port, until};
 
 const LANDED: &str = "events = [\"landed\", \"failed\", \"run_ended\"]";
 
@@ -72,7 +72,7 @@ fn a_receiver_in_trouble_gets_the_same_again_and_what_follows_after_it() {
 
 #[test]
 fn what_a_receiver_that_is_down_missed_is_delivered_the_next_time_and_that_is_said_once() {
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = std::net::SocketAddr::from(([127, 0, 0, 1], free_port()));
     let it = told(&hook(&format!("http://{closed}/hush-hush-token"), "max_attempts = 1"), &["a", "b"]);
     let ran = it.drover(&["apply"]).expect(0);
     assert_eq!(it.landed(), ["a", "b"]);
@@ -120,7 +120,7 @@ fn raw(stream: std::net::TcpStream) -> Vec<String> {
 #[test]
 fn a_receiver_that_hangs_or_sends_elsewhere_gets_nothing_done_and_breaks_nothing() {
     let hangs = Receiver::new(|_, _| Answer::Hang);
-    let it = told(&hook(&hangs.url, "timeout = \"60s\""), &["a", "b"]);
+    let it = told(&hook(&hangs.url, "timeout = \"60s\""), &["a", "b"]).env(PATIENCE, "");
     let ran = it.drover(&["apply"]).expect(0);
     assert_eq!(it.landed(), ["a", "b"]);
     assert_eq!(hangs.events(), ["landed a"]);
