@@ -39,6 +39,19 @@ pub fn visible(text: &str) -> String {
     out
 }
 
+/// A text without the colours of a terminal, and with whatever else it may hold.
+pub fn without_colors(text: &str) -> String {
+    let mut parts = text.split("\u{1b}[");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once('m').filter(|(style, _)| style.chars().all(|c| c.is_ascii_digit() || c == ';')) {
+            Some((_, rest)) => out.push_str(rest),
+            None => out.extend(["\u{1b}[", part]),
+        }
+    }
+    out
+}
+
 fn hidden(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
@@ -78,6 +91,8 @@ mod tests {
         assert_eq!(one_line("a\u{1b}[31mred\u{202e}\nb\0", 99), "a[31mred b");
         assert_eq!(one_line("abcdef", 3), "abc…");
         assert_eq!(block("a\u{7}\r\nb"), "a\nb");
+        assert_eq!(without_colors("\u{1b}[1;31mred\u{1b}[0m m"), "red m");
+        assert_eq!(without_colors("a\u{1b}[2Jb \u{1b}[1"), "a\u{1b}[2Jb \u{1b}[1");
         assert_eq!(visible("a\u{1b}[2J\t\u{202e}\r\n"), "a<U+001B>[2J\t<U+202E><U+000D>\n");
     }
 

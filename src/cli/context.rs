@@ -1,5 +1,6 @@
 //! What most verbs begin with: the repository, the files, the target.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::args::{Global, Select};
@@ -154,5 +155,10 @@ pub fn named_or_checked_out(configured: Option<String>, repo: &Repo) -> Result<S
 
 /// Drover's own environment, as it was at the start. What is not text cannot be passed on.
 pub fn environment() -> Vec<(String, String)> {
-    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+    variables().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+}
+
+/// All of it, also what is no text.
+pub fn variables() -> impl Iterator<Item = (OsString, OsString)> {
+    std::env::vars_os()
 }

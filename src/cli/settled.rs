@@ -6,11 +6,13 @@
 //! lost, be half written or be of another time: then the call looks at everything, as if there
 //! were none. Decides nothing itself: `apply` and `plan` say what is left to do.
 
+mod shelf;
+
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs::{self, Metadata};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,7 @@ use super::exit::Exit;
 use super::terminal::Terminal;
 use super::validate::Valid;
 use super::{apply, context, opening, plan, running, validate};
+use crate::base::text::{block, without_colors};
 use crate::base::{Millis, sha256_hex};
 use crate::core::{Selection, view::Verdict};
 use crate::engine::driver::now;
@@ -26,11 +29,10 @@ use crate::files::{self, Loaded, Project, Seen};
 use crate::git::{Program, Repo};
 use crate::report;
 use crate::store::{lock, redb};
+use shelf::Shelf;
 
 /// Changed whenever a reader of before would read it wrongly.
 const MAGIC: &str = "drover settled 1";
-/// In the state directory.
-const DIR: &str = "settled";
 /// Variables that a look at everything may hang on begin so, or are called so.
 const ENVIRONMENT: &[&str] = &["DROVER_", "GIT_", "XDG_", "HOME"];
 /// An answer that says how long something is ago is another one after this.
@@ -57,6 +59,15 @@ struct Answers {
     apply: String,
     /// Without and with colours; none where it shows tasks one by one.
     plan: Option<[String; 2]>,
+}
+
+impl Answers {
+    /// Whether there is nothing in it that a terminal obeys, but for colours: it comes from a file.
+    fn are_plain(&self) -> bool {
+        let is_plain = |text: &str| block(text) == text;
+        let plan = self.plan.as_ref().is_none_or(|[plain, colored]| is_plain(plain) && without_colors(colored) == *plain);
+        is_plain(&self.apply) && is_plain(self.validate.name()) && plan
+    }
 }
 
 /// The answer of `drover apply`, if it is known to be that nothing is to be done.
@@ -104,17 +115,15 @@ fn known(global: &Global, terminal: &Terminal) -> Option<Answers> {
 /// the files said the last time. Where it cannot be kept, the next call takes longer.
 pub fn keep(global: &Global, loaded: &Loaded) {
     let Some(call) = Call::of(global) else { return };
-    let file = call.file();
-    let new = file.with_extension("new");
-    let kept = call.prove(global, loaded, &new).and_then(|proof| {
+    let Some(shelf) = Shelf::make(&call.repo.state_dir(), &call.name()) else { return };
+    let kept = shelf.begin().and_then(|new| {
+        let proof = call.prove(global, loaded, &new.metadata().ok()?)?;
         let body = serde_json::to_string(&proof).ok()?;
-        fs::write(&new, format!("{MAGIC} {}\n{body}", sha256_hex(body.as_bytes()))).ok()?;
-        fs::rename(&new, &file).ok()
+        shelf.put(new, &format!("{MAGIC} {}\n{body}", sha256_hex(body.as_bytes())))
     });
     if kept.is_none() {
         tracing::debug!("that nothing is left to do is not proved for the next time");
-        // What is not there need not go.
-        let _ = fs::remove_file(&new);
+        shelf.give_up();
     }
 }
 
@@ -137,24 +146,24 @@ impl Call {
         let own = (env!("CARGO_PKG_VERSION"), own.dev(), own.ino(), own.len(), own.mtime(), own.mtime_nsec());
         let options = context::options(global);
         let config = options.config.map(|path| std::path::absolute(path).ok());
-        let relevant = |name: &str| ENVIRONMENT.iter().any(|start| name.starts_with(start));
-        let environment: BTreeSet<_> = context::environment().into_iter().filter(|(name, _)| relevant(name)).collect();
+        let relevant = |name: &[u8]| ENVIRONMENT.iter().any(|start| name.starts_with(start.as_bytes()));
+        let environment: BTreeSet<_> = context::variables().filter(|(name, _)| relevant(name.as_bytes())).collect();
         let all = format!("{own:?} {git} {:?} {config:?} {:?} {environment:?}", repo.root(), options.profile);
         Some(Self { repo, circumstances: sha256_hex(all.as_bytes()) })
     }
 
     /// One for each checkout.
-    fn file(&self) -> PathBuf {
-        self.repo.state_dir().join(DIR).join(&sha256_hex(self.repo.root().as_os_str().as_encoded_bytes())[..16])
+    fn name(&self) -> String {
+        sha256_hex(self.repo.root().as_os_str().as_bytes())[..16].to_owned()
     }
 
     /// The proof of an earlier call like this, if it is whole.
     fn kept(&self) -> Option<Proof> {
-        let text = fs::read_to_string(self.file()).ok()?;
+        let text = Shelf::open(&self.repo.state_dir(), &self.name())?.read()?;
         let (head, body) = text.split_once('\n')?;
         let whole = head == format!("{MAGIC} {}", sha256_hex(body.as_bytes()));
         let proof: Proof = whole.then(|| serde_json::from_str(body).ok())??;
-        (proof.circumstances == self.circumstances).then_some(proof)
+        (proof.circumstances == self.circumstances && proof.answers.are_plain()).then_some(proof)
     }
 
     fn record(&self, target: &str) -> Option<String> {
@@ -174,16 +183,11 @@ impl Call {
         own.into_iter().chain(others.into_iter().flatten()).chain(found.into_iter().flatten()).collect()
     }
 
-    /// Finds everything as it stands between two looks at it. `new` is made, for the time by the
-    /// clock of the disk.
-    fn prove(&self, global: &Global, loaded: &Loaded, new: &Path) -> Option<Proof> {
-        fs::create_dir_all(new.parent()?).ok()?;
-        let _ = fs::remove_file(new);
-        let mut fresh = File::create(new).ok()?;
-        fresh.write_all(b"\n").ok()?;
-        let since = fresh.metadata().ok()?;
+    /// Finds everything as it stands between two looks at it, which begin now by the clock of the disk: `just_now`
+    /// is of a file that was written right before.
+    fn prove(&self, global: &Global, loaded: &Loaded, just_now: &Metadata) -> Option<Proof> {
         let also = self.also();
-        let before = Seen::of(loaded, &also, &since)?;
+        let before = Seen::of(loaded, &also, just_now)?;
         let options = context::options(global);
         let mut again = files::load(self.repo.root(), &options);
         let project = again.project.take().filter(|_| again.report.is_empty())?;
@@ -194,7 +198,7 @@ impl Call {
         let record = self.record(&target)?;
         let (at, later) = (now(), Millis(now().0 + LATER));
         let answers = self.answers(&project, &target, at)?;
-        let same = Seen::of(&again, &also, &since)? == before
+        let same = Seen::of(&again, &also, just_now)? == before
             && self.standing_is(&target, &remote, &standing)
             && self.record(&target)? == record
             && self.answers(&project, &target, later)? == answers;

@@ -23,6 +23,10 @@ impl Valid {
         let graph = &project.graph;
         Self { name: project.name.clone(), tasks: graph.tasks().len(), epics: graph.epics().len(), files: project.files }
     }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 pub fn run(global: &Global, terminal: &Terminal) -> CliResult {

@@ -150,6 +150,8 @@ impl Places {
             entry.file_name() != ".git" && prefixes.iter().any(|p| p.starts_with(path) || path.starts_with(p))
         };
         let mut walk = WalkBuilder::new(root);
+        // What is ignored everywhere counts from the top of each repository, wherever this is started.
+        walk.current_dir(root);
         walk.standard_filters(false).parents(true).follow_links(false).filter_entry(enter);
         if !ignored {
             walk.git_ignore(true).git_exclude(true).git_global(true);

@@ -16,19 +16,28 @@ use super::Loaded;
 use super::disk::MAX_FILE;
 use crate::base::sha256_hex;
 
+/// A directory that holds one of these is a repository, in which the rules of those above it do not count.
+const REPOSITORIES: [&str; 2] = [".git", ".jj"];
+
 /// All that a reading of the project looked at, and how it stood.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
-    /// Files that no link leads to.
-    plain: BTreeSet<PathBuf>,
-    /// Files that a link leads to, or that are not there.
-    led_to: BTreeSet<PathBuf>,
-    /// Directories, for the names in them.
-    listed: BTreeSet<PathBuf>,
-    /// What is on the way, for what kind of thing it is.
-    passed: BTreeSet<PathBuf>,
+    at: Places<Vec<PathBuf>>,
     since: Instant,
     stood: String,
+}
+
+/// Each sorted, and once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Places<Paths> {
+    /// Files that no link leads to.
+    plain: Paths,
+    /// Files that a link leads to, or that are not there.
+    led_to: Paths,
+    /// Directories, for the names in them.
+    listed: Paths,
+    /// What is on the way, for what kind of thing it is.
+    passed: Paths,
 }
 
 /// A moment by the clock of a file system: the device, seconds, nanoseconds.
@@ -40,31 +49,32 @@ impl Seen {
     /// `just_now` is of a file that was made before anything was looked at. None: it cannot be
     /// told later whether all is as it is.
     pub fn of(loaded: &Loaded, also: &[PathBuf], just_now: &Metadata) -> Option<Self> {
-        let mut seen = Self {
-            plain: BTreeSet::new(),
-            led_to: BTreeSet::new(),
-            listed: BTreeSet::new(),
-            passed: BTreeSet::new(),
-            since: Instant(just_now.dev(), just_now.mtime(), just_now.mtime_nsec()),
-            stood: String::new(),
-        };
+        let mut at = Places::<BTreeSet<PathBuf>>::default();
         for (dir, name) in &loaded.walked {
             match name {
-                Some(name) => drop(seen.passed.insert(dir.join(name))),
-                None => drop(seen.listed.insert(dir.clone())),
+                Some(name) => drop(at.passed.insert(dir.join(name))),
+                None => drop(at.listed.insert(dir.clone())),
             }
             let is_top = *dir == loaded.root;
-            if !is_top && is_there(&dir.join(".git")) {
-                // Another repository, with rules of its own.
-                return None;
+            for marker in REPOSITORIES.map(|marker| dir.join(marker)) {
+                if !is_top && is_there(&marker) {
+                    // Another repository, with rules of its own.
+                    return None;
+                }
+                // Where all names are seen, so is that it comes.
+                if name.is_some() {
+                    at.passed.insert(marker);
+                }
             }
             let ignored = dir.join(".gitignore");
             if is_there(&ignored) {
-                seen.add(&ignored);
+                at.add(&ignored);
             }
         }
         let above = loaded.root.ancestors().skip(1).map(|dir| dir.join(".gitignore"));
-        loaded.asked.iter().cloned().chain(above).chain(also.iter().cloned()).for_each(|file| seen.add(&file));
+        loaded.asked.iter().cloned().chain(above).chain(also.iter().cloned()).for_each(|file| at.add(&file));
+        let since = Instant(just_now.dev(), just_now.mtime(), just_now.mtime_nsec());
+        let mut seen = Self { at: at.into(), since, stood: String::new() };
         seen.stood = seen.look()?;
         Some(seen)
     }
@@ -75,25 +85,13 @@ impl Seen {
         self.look().is_some_and(|stands| stands == self.stood)
     }
 
-    fn add(&mut self, file: &Path) {
-        if !fs::canonicalize(file).is_ok_and(|real| real == file) {
-            self.led_to.insert(file.to_owned());
-        } else if self.plain.insert(file.to_owned()) {
-            for dir in file.ancestors().skip(1) {
-                if !self.passed.insert(dir.to_owned()) {
-                    break;
-                }
-            }
-        }
-    }
-
     /// A digest of how everything stands.
     fn look(&self) -> Option<String> {
         let mut sum = Sum::default();
-        self.listed.iter().try_for_each(|dir| sum.names(dir))?;
-        self.passed.iter().try_for_each(|path| sum.kind(path))?;
-        self.plain.iter().try_for_each(|file| self.file(file, &mut sum))?;
-        for file in &self.led_to {
+        self.at.listed.iter().try_for_each(|dir| sum.names(dir))?;
+        self.at.passed.iter().try_for_each(|path| sum.kind(path))?;
+        self.at.plain.iter().try_for_each(|file| self.file(file, &mut sum))?;
+        for file in &self.at.led_to {
             match fs::canonicalize(file) {
                 Ok(real) => {
                     sum.bytes(real.as_os_str().as_bytes());
@@ -118,6 +116,23 @@ impl Seen {
             sum.bytes(&bytes);
         }
         Some(())
+    }
+}
+
+impl Places<BTreeSet<PathBuf>> {
+    fn add(&mut self, file: &Path) {
+        if !fs::canonicalize(file).is_ok_and(|real| real == file) {
+            self.led_to.insert(file.to_owned());
+        } else if self.plain.insert(file.to_owned()) {
+            self.passed.extend(file.ancestors().skip(1).map(Path::to_owned));
+        }
+    }
+}
+
+impl From<Places<BTreeSet<PathBuf>>> for Places<Vec<PathBuf>> {
+    fn from(Places { plain, led_to, listed, passed }: Places<BTreeSet<PathBuf>>) -> Self {
+        let [plain, led_to, listed, passed] = [plain, led_to, listed, passed].map(|paths| paths.into_iter().collect());
+        Self { plain, led_to, listed, passed }
     }
 }
 
@@ -230,8 +245,12 @@ mod tests {
     #[test]
     fn other_repositories_inside_prove_nothing() {
         let (dir, root) = project();
-        fs::create_dir_all(root.join("drover/inner/.git")).unwrap();
         let clock = clock(dir.path(), true);
-        assert!(Seen::of(&load(&root, &Options::default()), &[], &fs::metadata(clock).unwrap()).is_none());
+        for marker in REPOSITORIES {
+            let marker = root.join("drover/inner").join(marker);
+            fs::create_dir_all(&marker).unwrap();
+            assert!(Seen::of(&load(&root, &Options::default()), &[], &fs::metadata(&clock).unwrap()).is_none());
+            fs::remove_dir(marker).unwrap();
+        }
     }
 }

@@ -17,6 +17,8 @@ use rustix::io::{Errno, FdFlags};
 use super::{StoreError, dir};
 use crate::base::text::one_line;
 
+/// No link is followed, and nothing is waited for that is no file.
+const CAREFULLY: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK);
 /// What is read of the holder's line, in bytes, and shown, in characters.
 const HOLDER: usize = 300;
 
@@ -51,7 +53,7 @@ pub fn acquire(dir: &Path, wait: Duration) -> Result<ActiveLock, LockError> {
 
 /// Whether somebody holds the lock of a state directory right now. Writes nothing.
 pub fn is_held(dir: &Path) -> bool {
-    let Ok(file) = OpenOptions::new().read(true).custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(dir.join("lock")) else {
+    let Ok(file) = OpenOptions::new().read(true).custom_flags(CAREFULLY.bits().cast_signed()).open(dir.join("lock")) else {
         return false;
     };
     rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
@@ -89,10 +91,14 @@ pub(super) fn take(dir: &Path, wait: Duration) -> Result<ActiveLock, LockError> 
 }
 
 fn open(path: &Path) -> Result<File, StoreError> {
-    let flags = OFlags::NOFOLLOW.bits() as i32;
     let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags);
-    options.open(path).map_err(|e| StoreError::io("cannot open", path, e))
+    options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(CAREFULLY.bits().cast_signed());
+    let opening = |e| StoreError::io("cannot open", path, e);
+    let file = options.open(path).map_err(opening)?;
+    if !file.metadata().map_err(opening)?.is_file() {
+        return Err(StoreError::Refused { path: path.to_owned(), why: "it is not a regular file; move it out of the way".into() });
+    }
+    Ok(file)
 }
 
 fn lock_now(file: &File) -> Result<bool, Errno> {

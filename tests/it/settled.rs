@@ -1,6 +1,7 @@
 //! Nothing to do: what a call with nothing to do reads, writes and starts, which is nothing; and that
 //! its answer is the one that a look at everything gives.
 
+mod hostile;
 mod random;
 
 use std::fs::{self, File};
