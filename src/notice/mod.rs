@@ -257,15 +257,15 @@ impl Reporter for Herald {
         fault::point("notice.last");
         let at_most = if in_haste { LAST_WAIT_IN_HASTE } else { fault::patience(LAST_WAIT) };
         self.shared.wait_for(at_most, |news| news.working == 0);
-        self.shared.tell(|news| news.over = true);
+        self.shared.tell(|news| (news.over, news.late) = (true, news.working));
         self.readers.values().for_each(|running| running.carrier.stop());
         self.shared.close();
     }
 
     fn warning(&self) -> Option<String> {
         let late = |news: &News| {
-            let late = count(news.working, "receiver");
-            (news.working > 0).then(|| format!("{late} of events did not answer in time; what is due is delivered the next time"))
+            let late = count(news.late, "receiver");
+            (news.late > 0).then(|| format!("{late} of events did not answer in time; what is due is delivered the next time"))
         };
         let said: Vec<String> = self.shared.look(|news| news.trouble.iter().cloned().chain(late(news)).collect());
         (!said.is_empty()).then(|| said.join("\n"))

@@ -25,6 +25,8 @@ pub struct News {
     pub ending: bool,
     /// Nobody waits any more for what is not delivered.
     pub over: bool,
+    /// How many were still at work then.
+    pub late: usize,
     /// Threads that are at work.
     pub working: usize,
     /// What could not be delivered, in words.
