@@ -53,8 +53,8 @@ impl Twin {
     fn plain(&self, text: &str) -> String {
         let text = text.replace(&self.it.root().display().to_string(), "ROOT");
         let is_time = |word: &str| word.starts_with(|c: char| c.is_ascii_digit()) && word.ends_with(['s', 'm']);
-        let is_name =
-            |word: &str| word.len() >= 7 && word.bytes().all(|b| b.is_ascii_hexdigit()) && word.bytes().any(|b| b.is_ascii_digit());
+        // Any of them may be without a digit, sooner or later.
+        let is_name = |word: &str| word.len() >= 7 && word.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         let words = text.split_inclusive(|c: char| !c.is_ascii_alphanumeric()).map(|piece| {
             let word = piece.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
             if is_time(word) || is_name(word) { piece.replace(word, "OID") } else { piece.to_owned() }
