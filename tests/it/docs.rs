@@ -14,11 +14,11 @@ pub fn page(path: &str) -> String {
     fs::read_to_string(path).unwrap_or_else(|e| panic!("{path}: {e}"))
 }
 
-/// README.md, the pages of docs/ and those of the examples.
+/// README.md, the pages of docs/, those of the stack in it, and those of the examples.
 fn pages() -> Vec<PathBuf> {
     let in_dir = |dir: &str| fs::read_dir(dir).unwrap().flatten().map(|e| e.path()).collect::<Vec<_>>();
     let mut found = vec!["README.md".into(), "CHANGELOG.md".into()];
-    found.extend(in_dir("docs").into_iter().filter(|p| p.extension().is_some_and(|e| e == "md")));
+    found.extend(["docs", "docs/telemetry"].iter().flat_map(|dir| in_dir(dir)).filter(|p| p.extension().is_some_and(|e| e == "md")));
     found.extend(in_dir("examples").into_iter().map(|p| p.join("README.md")));
     assert!(found.len() > 12, "{found:?}");
     found
