@@ -62,9 +62,7 @@ async fn scrape(State(scraped): State<Arc<Scraped>>) -> Response {
 
 fn text(metrics: &ResourceMetrics) -> String {
     let mut out = String::new();
-    let about = metrics.resource().iter().map(|(key, value)| (name(key.as_str()), value.to_string()));
-    let mut about: Vec<(String, String)> = about.collect();
-    about.sort();
+    let about = labels(metrics.resource().iter().map(|(key, value)| (key.as_str(), value.to_string())));
     out.push_str("# HELP target_info What is told of\n# TYPE target_info gauge\n");
     line(&mut out, "target_info", &about, 1.0);
     for metric in metrics.scope_metrics().flat_map(|scope| scope.metrics()) {
@@ -90,11 +88,11 @@ fn one<T: Copy>(out: &mut String, metric: &Metric, data: &MetricData<T>, number:
     let name = format!("{}{unit}{end}", name(metric.name()));
     let _ = writeln!(out, "# HELP {name} {}\n# TYPE {name} {kind}", metric.description());
     match data {
-        MetricData::Sum(sum) => sum.data_points().for_each(|p| line(out, &name, &labels(p.attributes()), number(p.value()))),
-        MetricData::Gauge(gauge) => gauge.data_points().for_each(|p| line(out, &name, &labels(p.attributes()), number(p.value()))),
+        MetricData::Sum(sum) => sum.data_points().for_each(|p| line(out, &name, &of(p.attributes()), number(p.value()))),
+        MetricData::Gauge(gauge) => gauge.data_points().for_each(|p| line(out, &name, &of(p.attributes()), number(p.value()))),
         MetricData::Histogram(histogram) => {
             for point in histogram.data_points() {
-                let of = labels(point.attributes());
+                let of = of(point.attributes());
                 let mut below = 0;
                 let bounds = point.bounds().map(|b| b.to_string()).chain(["+Inf".to_owned()]);
                 for (bound, count) in bounds.zip(point.bucket_counts()) {
@@ -117,15 +115,24 @@ fn line(out: &mut String, name: &str, labels: &[(String, String)], value: f64) {
     let _ = writeln!(out, "{name}{labels} {value}");
 }
 
-fn labels<'a>(attributes: impl Iterator<Item = &'a KeyValue>) -> Vec<(String, String)> {
-    let mut labels: Vec<(String, String)> = attributes.map(|kv| (name(kv.key.as_str()), kv.value.to_string())).collect();
-    labels.sort();
-    labels
+fn of<'a>(attributes: impl Iterator<Item = &'a KeyValue>) -> Vec<(String, String)> {
+    labels(attributes.map(|kv| (kv.key.as_str(), kv.value.to_string())))
+}
+
+/// Of attributes that become the same label the first by name is kept: with two of them Prometheus would
+/// refuse everything.
+fn labels<'a>(attributes: impl Iterator<Item = (&'a str, String)>) -> Vec<(String, String)> {
+    let mut all: Vec<(String, &str, String)> = attributes.map(|(key, value)| (name(key), key, value)).collect();
+    all.sort();
+    all.dedup_by(|later, earlier| later.0 == earlier.0);
+    all.into_iter().map(|(label, _, value)| (label, value)).collect()
 }
 
 /// As Prometheus writes names.
 fn name(of: &str) -> String {
-    of.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect()
+    let plain = of.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' });
+    let digit = of.starts_with(|c: char| c.is_ascii_digit());
+    digit.then_some('_').into_iter().chain(plain).collect()
 }
 
 impl PushMetricExporter for Page {
@@ -141,5 +148,19 @@ impl PushMetricExporter for Page {
     }
     fn temporality(&self) -> Temporality {
         Temporality::Cumulative
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_attributes_that_become_one_label_the_first_by_name_is_kept() {
+        let given = [("a_b", "3"), ("b", "4"), ("a-b", "1"), ("a.b", "2"), ("1st", "5")].map(|(key, value)| (key, value.to_owned()));
+        let expected = [("_1st", "5"), ("a_b", "1"), ("b", "4")].map(|(label, value)| (label.to_owned(), value.to_owned()));
+        let mut backwards = given.clone();
+        backwards.reverse();
+        assert_eq!((labels(given.into_iter()), labels(backwards.into_iter())), (expected.to_vec(), expected.to_vec()));
     }
 }

@@ -13,9 +13,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::fixture::until;
-use crate::telemetry::eventful;
-use servers::{ClickHouse, Rotel, VictoriaMetrics};
+use crate::fixture::{free_port, ran, until};
+use crate::telemetry::{eventful, project, task};
+use servers::{ClickHouse, Prometheus, Rotel, VictoriaMetrics};
 use stack::{Asked, DIR, METRICS, SQL, asked, dashboards, expanded, queries, read, values};
 
 #[test]
@@ -182,4 +182,29 @@ fn what_a_run_exports_through_a_real_collector_answers_every_query_and_fills_eve
     let classes: BTreeSet<_> = answer("failures_by_class").iter().map(|r| r["ErrorType"].as_str().unwrap().to_owned()).collect();
     assert_eq!(classes, BTreeSet::from(["task.agent".to_owned(), "task.verify".to_owned()]));
     assert_eq!(metrics.ask("sum(drover_agent_cost_total)")[0]["value"][1], "0.5");
+}
+
+#[test]
+fn a_real_prometheus_finds_every_kind_of_series_while_a_run_lasts() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let Some(prometheus) = Prometheus::start("a_real_prometheus", dir.path(), port) else { return };
+    // Two attributes become one label, and it does not take a label twice.
+    let it = project(&format!("[telemetry]\nprometheus = \"{port}\"\n"), "").env("OTEL_RESOURCE_ATTRIBUTES", "a_b=2,a.b=1,1st=3");
+    let waits = format!("while [ ! -e {} ]; do sleep 0.05; done; echo x >b.txt", it.outside("go").display());
+    it.write("drover/t.toml", &(task("a", "echo x >a.txt", "") + &task("b", &waits, "depends_on = [\"a\"]")));
+    it.git(&["commit", "-qam", "tasks"]);
+    let child = it.spawn(&["apply"]);
+    for (query, what) in [
+        ("drover_tasks_completed_total == 1", "a counter"),
+        ("drover_workers_active == 1", "a gauge"),
+        ("drover_task_duration_seconds_count{drover_task_state='completed'} == 1", "a histogram"),
+        ("drover_task_duration_seconds_bucket{drover_task_state='completed',le='+Inf'} == 1", "its buckets"),
+        ("target_info{service_name='drover',drover_project_id='it',a_b='1',_1st='3'}", "what is told of"),
+    ] {
+        until(&format!("{what}: {query}"), || prometheus.ask(query).len() == 1);
+    }
+    fs::write(it.outside("go"), "").unwrap();
+    let ran = ran(&child.wait_with_output().unwrap()).expect(0);
+    assert!(!ran.err.contains("warning"), "{}", ran.err);
 }

@@ -16,12 +16,12 @@ use receiver::{Receiver, Span, Transport};
 
 const BOTH: [Transport; 2] = [Transport::Grpc, Transport::Http];
 
-fn project(config: &str, tasks: &str) -> Fixture {
+pub fn project(config: &str, tasks: &str) -> Fixture {
     repo().file("drover.toml", &format!("{CONFIG}{config}")).file("drover/t.toml", tasks).commit("tasks")
 }
 
 /// A task whose agent carries out a line.
-fn task(id: &str, line: &str, more: &str) -> String {
+pub fn task(id: &str, line: &str, more: &str) -> String {
     let prompt = format!("\n$ {line}\n");
     format!("[[task]]\nid = \"{id}\"\ntitle = \"Make {id}\"\nprompt = {prompt:?}\n{more}\n")
 }

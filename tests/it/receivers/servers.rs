@@ -3,13 +3,13 @@
 use std::env;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::fixture::until;
+use crate::fixture::{free_port, until};
 
 /// Where `tests/install-receivers` put this one; else None, and a word about it that no capture of
 /// output swallows.
@@ -59,11 +59,6 @@ impl Drop for Server {
         drop(self.stdin.take());
         self.child.wait().ok();
     }
-}
-
-/// A port that nobody listens on.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn until_it_listens(what: &str, port: u16, log: &Path) {
@@ -179,6 +174,37 @@ impl VictoriaMetrics {
     /// The series that a query gives now, each with its labels and its value.
     pub fn ask(&self, query: &str) -> Vec<Value> {
         prometheus(&self.url(), query)
+    }
+}
+
+/// The one that asks instead of being sent something.
+pub struct Prometheus {
+    _server: Server,
+    port: u16,
+}
+
+impl Prometheus {
+    /// Scrapes this port of loopback from now on.
+    pub fn start(test: &str, dir: &Path, scraped: u16) -> Option<Self> {
+        let program = installed("prometheus", test)?.join("usr/bin/prometheus");
+        let port = free_port();
+        let config = dir.join("prometheus.yml");
+        let text = format!(
+            "global: {{ scrape_interval: 500ms, scrape_timeout: 500ms }}\n\
+             scrape_configs: [{{ job_name: drover, static_configs: [{{ targets: ['127.0.0.1:{scraped}'] }}] }}]\n"
+        );
+        fs::write(&config, text).unwrap();
+        let mut command = Command::new(program);
+        command.arg(format!("--config.file={}", config.display())).arg(format!("--storage.tsdb.path={}", dir.join("series").display()));
+        command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        let server = Server::start(&mut command, &dir.join("prometheus.log"));
+        let ready = format!("http://127.0.0.1:{port}/-/ready");
+        until("Prometheus to be ready", || ureq::get(&ready).call().is_ok());
+        Some(Self { _server: server, port })
+    }
+
+    pub fn ask(&self, query: &str) -> Vec<Value> {
+        prometheus(&format!("http://127.0.0.1:{}", self.port), query)
     }
 }
 
