@@ -155,6 +155,7 @@ fn telemetry(row: Option<Row<'_>>, built_in: Telemetry) -> Telemetry {
         protocol: row.and_then(|r| r.choice("protocol")).unwrap_or(built_in.protocol),
         sampling: row.and_then(|r| r.share("sampling")).unwrap_or(built_in.sampling),
         prometheus: row.and_then(|r| r.string("prometheus")).unwrap_or(built_in.prometheus),
+        prometheus_hosts: row.and_then(|r| r.strings("prometheus_hosts")).unwrap_or(built_in.prometheus_hosts),
     }
 }
 

@@ -55,6 +55,7 @@ impl Format {
                 message: format!("`{key}`: {} is nothing to listen at", quote(text)),
                 help: Some("write a port, or an address and a port, such as \"127.0.0.1:9464\"".into()),
             }),
+            Format::Host => host(key, text),
             Format::WebhookUrl => webhook_url(key, text),
             Format::EnvName => env_name(text),
             Format::Line => command(key, text).and_then(|()| not_blank(key, text)),
@@ -102,6 +103,16 @@ fn title(key: &str, text: &str) -> Result<(), Wrong> {
     }
     no_control(key, text)?;
     not_blank(key, text)
+}
+
+fn host(key: &str, text: &str) -> Result<(), Wrong> {
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
+    if text.is_empty() || text.len() > 253 || !plain {
+        let message = format!("`{key}`: {} is not the name of a host", quote(text));
+        let help = Some("write the name alone, without a scheme and a port, such as \"build.example.com\"".into());
+        return Err(Wrong { code: Code::OutOfRange, message, help });
+    }
+    Ok(())
 }
 
 fn command(key: &str, text: &str) -> Result<(), Wrong> {

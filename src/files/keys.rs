@@ -198,6 +198,12 @@ static TELEMETRY: Shape = Shape::new(
             "Where metrics can be scraped while a run or a watch lasts: a port of this machine, or an address; empty for nowhere.",
         )
         .or(Fallback::Text("")),
+        Key::new(
+            "prometheus_hosts",
+            Kind::Texts { of: Format::Host, min: 0, max: 100 },
+            "Names of hosts that metrics may be asked for by, beside addresses and localhost.",
+        )
+        .or(Fallback::Texts(&[])),
     ]],
 )
 .hints(&[("headers", "they hold secrets, which are not committed: set OTEL_EXPORTER_OTLP_HEADERS")]);

@@ -147,6 +147,7 @@ fn format(format: Format) -> Value {
         Format::Branch => json!({ "type": "string", "pattern": r"^[^\s~^:?*\[\\-][^\s~^:?*\[\\]*$", "maxLength": 200 }),
         Format::Remote => json!({ "type": "string", "pattern": r"^([^\s~^:?*\[\\-][^\s~^:?*\[\\]*)?$", "maxLength": 200 }),
         Format::Endpoint | Format::Listen => json!({ "type": "string", "pattern": r"^\S*$", "maxLength": 1000 }),
+        Format::Host => json!({ "type": "string", "pattern": r"^[A-Za-z0-9._-]+$", "maxLength": 253 }),
         Format::WebhookUrl => json!({ "type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]?://", "maxLength": 2000 }),
         Format::EnvName => json!({ "type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": 200 }),
         Format::Path => json!({ "type": "string", "pattern": "^[^/]", "maxLength": 1000 }),

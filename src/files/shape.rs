@@ -111,6 +111,8 @@ pub enum Format {
     Endpoint,
     /// A port, or an address and a port; may be empty.
     Listen,
+    /// The name of a host, without a port.
+    Host,
     /// Of https, or of http on this machine.
     WebhookUrl,
     /// Relative to some directory.

@@ -16,11 +16,14 @@ pub struct Telemetry {
     pub sampling: f64,
     /// Where metrics can be scraped; empty for nowhere.
     pub prometheus: String,
+    /// By which names it may be asked for there, beside those of this machine.
+    pub prometheus_hosts: Vec<String>,
 }
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { enabled: false, endpoint: String::new(), protocol: Protocol::Grpc, sampling: 1.0, prometheus: String::new() }
+        let (endpoint, prometheus) = (String::new(), String::new());
+        Self { enabled: false, endpoint, protocol: Protocol::Grpc, sampling: 1.0, prometheus, prometheus_hosts: Vec::new() }
     }
 }
 

@@ -82,7 +82,7 @@ impl Export {
         let mut meters: Vec<Meters> = points.iter().map(|(provider, _)| Meters::new(provider)).collect();
         let scraped = settings.prometheus.map(|at| (at, Scraped::new(&resource)));
         meters.extend(scraped.iter().map(|(_, scraped)| Meters::new(&scraped.provider)));
-        let trouble = scraped.and_then(|(at, scraped)| prometheus::serve(at, scraped).err());
+        let trouble = scraped.and_then(|(at, scraped)| prometheus::serve(at, settings.hosts.clone(), scraped).err());
         Ok(Self { spans, points, records, meters, trouble, runtime })
     }
 

@@ -1,13 +1,13 @@
 //! The metrics for whoever comes and asks: an address that Prometheus scrapes, in its text format.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use opentelemetry::KeyValue;
@@ -37,19 +37,30 @@ impl Scraped {
     }
 }
 
-/// Answers at this address from now on. It ends with the runtime that it is called in.
-pub fn serve(at: SocketAddr, scraped: Scraped) -> Result<(), String> {
+struct Served {
+    scraped: Scraped,
+    /// By which names it may be asked for, beside those of this machine.
+    hosts: Vec<String>,
+}
+
+/// Answers at this address from now on, to who asks for it by its address, as this machine, or by one of
+/// these names. It ends with the runtime that it is called in.
+pub fn serve(at: SocketAddr, hosts: Vec<String>, scraped: Scraped) -> Result<(), String> {
     let unusable = |e: std::io::Error| format!("metrics cannot be scraped at {at}: {e}");
     let listener = std::net::TcpListener::bind(at).map_err(unusable)?;
     listener.set_nonblocking(true).map_err(unusable)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(unusable)?;
-    let app = Router::new().route("/metrics", get(scrape)).with_state(Arc::new(scraped));
+    let app = Router::new().route("/metrics", get(scrape)).with_state(Arc::new(Served { scraped, hosts }));
     tokio::spawn(async move { axum::serve(listener, app).await });
     Ok(())
 }
 
-async fn scrape(State(scraped): State<Arc<Scraped>>) -> Response {
+async fn scrape(State(served): State<Arc<Served>>, headers: HeaderMap) -> Response {
+    if headers.get(header::HOST).is_some_and(|host| !host.to_str().is_ok_and(|host| is_meant(host, &served.hosts))) {
+        return (StatusCode::FORBIDDEN, "by this name nobody is answered: see `prometheus_hosts`\n").into_response();
+    }
     let looked = tokio::task::spawn_blocking(move || {
+        let scraped = &served.scraped;
         let flushed = scraped.provider.force_flush();
         flushed.map(|()| scraped.page.0.lock().unwrap_or_else(PoisonError::into_inner).clone())
     });
@@ -58,6 +69,17 @@ async fn scrape(State(scraped): State<Arc<Scraped>>) -> Response {
         Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
     }
+}
+
+/// A page of somebody else's can have its name lead here, and its scripts read what is said; what it cannot
+/// do is have a browser ask by an address, or by another's name.
+fn is_meant(host: &str, hosts: &[String]) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    let is = |known: &str| known.eq_ignore_ascii_case(name);
+    name.parse::<IpAddr>().is_ok() || is("localhost") || hosts.iter().any(|known| is(known))
 }
 
 fn text(metrics: &ResourceMetrics) -> String {
@@ -154,6 +176,19 @@ impl PushMetricExporter for Page {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_addresses_this_machine_and_the_names_that_are_given_are_meant() {
+        let hosts = ["build.example.com".to_owned()];
+        for meant in ["127.0.0.1:9464", "[::1]:9464", "[::1]", "10.0.0.7", "localhost:1", "LocalHost", "Build.example.com:9464"] {
+            assert!(is_meant(meant, &hosts), "{meant}");
+        }
+        for other in
+            ["", ":9464", "example.com", "evil.example:9464", "localhost.evil.example", "127.0.0.1.evil.example:80", "[evil]:1", "a b"]
+        {
+            assert!(!is_meant(other, &hosts), "{other}");
+        }
+    }
 
     #[test]
     fn of_attributes_that_become_one_label_the_first_by_name_is_kept() {

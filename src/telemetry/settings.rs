@@ -19,6 +19,8 @@ pub struct Settings {
     pub logs: Option<Target>,
     /// Where metrics can be scraped.
     pub prometheus: Option<SocketAddr>,
+    /// The names that it may be asked for by, beside those of this machine.
+    pub hosts: Vec<String>,
     pub sampling: Sampling,
     /// What called Drover is traced itself.
     pub parent: Option<Context>,
@@ -79,7 +81,8 @@ impl Settings {
             records: silent("OTEL_BLRP_SCHEDULE_DELAY", DELAY),
             points: silent("OTEL_METRIC_EXPORT_INTERVAL", INTERVAL),
         };
-        Some(Self { traces, metrics, logs, prometheus, sampling, parent, often, warnings: reader.warnings })
+        let hosts = file.prometheus_hosts.clone();
+        Some(Self { traces, metrics, logs, prometheus, hosts, sampling, parent, often, warnings: reader.warnings })
     }
 
     /// Which traces there are, if there are any.

@@ -435,9 +435,14 @@ fn the_log_names_the_attempt_that_it_is_about() {
 
 /// What stands at an address of this machine.
 fn get(at: &str, path: &str) -> String {
+    get_as(at, at, path)
+}
+
+/// The same for who takes it for another host.
+fn get_as(host: &str, at: &str, path: &str) -> String {
     use std::io::{Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect(at).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n").unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     text
@@ -446,7 +451,8 @@ fn get(at: &str, path: &str) -> String {
 #[test]
 fn prometheus_finds_the_metrics_while_a_run_lasts_though_nothing_is_sent() {
     let at = format!("127.0.0.1:{}", free_port());
-    let it = project(&format!("[telemetry]\nprometheus = \"{at}\"\n"), "");
+    let config = format!("[telemetry]\nprometheus = \"{at}\"\nprometheus_hosts = [\"build.example.com\"]\n");
+    let it = project(&config, "").env("OTEL_RESOURCE_ATTRIBUTES", "a_b=2,a.b=1");
     let (begun, go) = (it.outside("begun"), it.outside("go"));
     let waits = format!("env >env.txt; touch {}; while [ ! -e {} ]; do sleep 0.02; done", begun.display(), go.display());
     let tasks = task("a", "echo x >a.txt", "") + &task("b", &waits, "depends_on = [\"a\"]") + &task("c", "true", "depends_on = [\"b\"]");
@@ -473,6 +479,14 @@ fn prometheus_finds_the_metrics_while_a_run_lasts_though_nothing_is_sent() {
     });
     assert!(text.starts_with("HTTP/1.1 200") && text.contains("content-type: text/plain; version=0.0.4"), "{text}");
     assert!(get(&at, "/").starts_with("HTTP/1.1 404"));
+    assert!(text.contains(",a_b=\"1\",") || text.contains("{a_b=\"1\","), "{text}");
+    assert_eq!(text.matches("a_b=").count(), 1, "Prometheus refuses a page with a label that is there twice: {text}");
+    for (host, code) in
+        [("localhost:1", 200), ("[::1]", 200), ("build.example.com", 200), ("evil.example.com", 403), ("127.0.0.1.evil", 403)]
+    {
+        let told = get_as(host, &at, "/metrics");
+        assert!(told.starts_with(&format!("HTTP/1.1 {code}")) && told.contains("drover_") == (code == 200), "{host}: {told}");
+    }
     fs::write(&go, "").unwrap();
     let ran = crate::fixture::ran(&child.wait_with_output().unwrap());
     assert_eq!(warnings(&ran.err), [] as [&str; 0]);
