@@ -118,7 +118,7 @@ fn a_receiver_that_is_let_go_in_the_middle_of_a_delivery_leaves_no_bookmark() {
     until("it is being told", || !receiver.got().is_empty());
     herald.fact(&state, 2, Millis(5), &Fact::PolicySet { policy: policy(Vec::new()).into() });
     gate.store(true, Ordering::SeqCst);
-    until("its thread has ended", || herald.warning().is_none());
+    herald.end(None);
     assert_eq!(store.follower().bookmark("main", &hook.identity()).unwrap(), None);
 }
 
