@@ -1,9 +1,9 @@
-//! `drover apply`, and its halves: `sync` reconciles, `run` and `resume` run.
+//! `drover apply`, and its half that runs: `run` and `resume`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::args::{self, ApplyArgs, Conduct, Global, Reconcile, ResumeArgs, RunArgs, Select, SyncArgs, Tell};
+use super::args::{self, ApplyArgs, Conduct, Global, Reconcile, ResumeArgs, RunArgs, Select, Tell};
 use super::ci;
 use super::exit::{CliResult, Exit, Failure};
 use super::opening::{self, Opening};
@@ -16,7 +16,7 @@ use super::terminal::Terminal;
 use super::{context, settled};
 use crate::base::text::count;
 use crate::base::{Aid, TaskId};
-use crate::core::{Fact, Input, Limits, Selection, State, decide};
+use crate::core::{Input, Limits, Selection, State};
 use crate::engine::driver::now;
 use crate::fault;
 use crate::files::Project;
@@ -24,10 +24,9 @@ use crate::git::Repo;
 use crate::model::{Notices, Policy};
 use crate::plan::select::Universe;
 use crate::plan::{Guard, Guarded, Plan};
-use crate::report;
+use crate::store::Store;
 use crate::store::lock::{self, ActiveLock, LockError};
 use crate::store::redb::RedbStore;
-use crate::store::{Store, batch};
 
 /// How long a second Drover waits for the first to end.
 pub const LOCK_WAIT: Duration = Duration::from_secs(10);
@@ -91,32 +90,6 @@ fn apply_all(global: &Global, telling: Telling, args: &ApplyArgs, repo: Repo, pr
         reports,
         watch: None,
     })
-}
-
-pub fn sync(global: &Global, terminal: &Terminal, args: &SyncArgs) -> CliResult {
-    let telling = Telling::new(global, terminal, &args.tell)?;
-    let terminal = &telling.terminal.clone();
-    let repo = context::repository(global)?;
-    let project = context::project(global, terminal, &repo)?;
-    let target = context::target(global, &repo, Some(&project))?;
-    let mut open = open(&repo, &target)?;
-    let opening = opened(terminal, &repo, &target, &project, &open.state)?;
-    let plan = reconciled(&project, &opening, &Selection::All, &args.reconcile)?;
-    let at = now();
-    let inputs = opening.inputs.into_iter().chain([reconcile_input(&project.policy, &plan)]);
-    let facts: Vec<Fact> = inputs.flat_map(|input| decide(&mut open.state, at, &input)).collect();
-    if !facts.is_empty() {
-        open.store.commit(&target, &batch(&open.state, at, facts.clone()))?;
-    }
-    telling.into_reporters().all(&open.state, at, &facts);
-    if terminal.json {
-        let (changes, settings) = (plan.changes.len(), plan.policy_changed);
-        terminal
-            .json(&serde_json::json!({ "format_version": report::json::FORMAT_VERSION, "changes": changes, "settings_changed": settings }));
-    } else {
-        terminal.out(&synced(&plan));
-    }
-    Ok(Exit::Done)
 }
 
 pub fn run(global: &Global, terminal: &Terminal, args: &RunArgs) -> CliResult {
@@ -222,7 +195,7 @@ pub fn reconciled(project: &Project, opening: &Opening, selection: &Selection, a
         Guarded::Running | Guarded::Removals => args.allow_removals,
         Guarded::Reruns => args.allow_reruns,
     };
-    planned(project, opening, selection, &rerun, &allowed)
+    Ok(planned(project, opening, selection, &rerun, &allowed)?)
 }
 
 /// The same with these tasks to run again, and a word on each guard.
@@ -232,17 +205,34 @@ pub fn planned(
     selection: &Selection,
     rerun: &BTreeSet<TaskId>,
     allowed: &dyn Fn(&Guard) -> bool,
-) -> Result<Plan, Failure> {
+) -> Result<Plan, Refusal> {
     let plan = super::plan::of(project, opening, selection, rerun, now());
     if !plan.errors.is_empty() {
-        return Err(Failure::new(Exit::Refused, plan.errors.join("\n")));
+        return Err(Refusal::Forbidden(plan.errors));
     }
-    let refused = plan.guards.iter().filter(|g| !allowed(g));
-    let refused: Vec<String> = refused.map(|g| format!("{}\n  If that is meant, say {}.", g.message, g.flag)).collect();
+    let (allowed, refused): (Vec<Guard>, Vec<Guard>) = plan.guards.into_iter().partition(|g| allowed(g));
     if !refused.is_empty() {
-        return Err(Failure::new(Exit::Refused, refused.join("\n")));
+        return Err(Refusal::Guarded(refused));
     }
-    Ok(plan)
+    Ok(Plan { guards: allowed, ..plan })
+}
+
+/// Why a plan is not carried out.
+pub enum Refusal {
+    /// By what the files say themselves.
+    Forbidden(Vec<String>),
+    /// A person has to say that it is meant.
+    Guarded(Vec<Guard>),
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        let lines = match refusal {
+            Refusal::Forbidden(errors) => errors,
+            Refusal::Guarded(guards) => guards.iter().map(|g| format!("{}\n  If that is meant, say {}.", g.message, g.flag)).collect(),
+        };
+        Failure::new(Exit::Refused, lines.join("\n"))
+    }
 }
 
 /// The tasks that `--rerun` names.
@@ -279,14 +269,6 @@ pub fn settled(mut state: State, selection: Selection) -> State {
     state.head.line.publish = crate::core::Publish::Done;
     state.head.line.remote.push = crate::core::Push::Done;
     state
-}
-
-fn synced(plan: &Plan) -> String {
-    match (plan.changes.len(), plan.policy_changed) {
-        (0, false) => "Nothing changed: the record is as the files are.".into(),
-        (0, true) => "Recorded the project's settings.".into(),
-        (n, _) => format!("Recorded {}; `drover run` carries them out.", count(n, "change")),
-    }
 }
 
 /// What an interruption left, in words.

@@ -176,7 +176,8 @@ fn answer(terminal: &Terminal, request: &Request, reply: Reply) -> CliResult {
         Reply::NoMatch { why } => Err(Failure::new(Exit::NoMatch, why)),
         Reply::Misread { why } => Err(Failure::new(Exit::Usage, why)),
         Reply::Busy { why } => Err(Failure::new(Exit::InUse, why)),
-        Reply::Outward { .. } => Err(Failure::internal("the Drover at work answered what was not asked")),
+        Reply::Refused { why } => Err(Failure::new(Exit::Refused, why)),
+        Reply::Outward { .. } | Reply::Files { .. } => Err(Failure::internal("the Drover at work answered what was not asked")),
     }
 }
 

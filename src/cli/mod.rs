@@ -37,6 +37,7 @@ mod signals;
 mod site;
 mod state;
 mod status;
+mod sync;
 mod telling;
 mod terminal;
 mod validate;
@@ -133,7 +134,7 @@ fn run(cli: &Cli, terminal: &Terminal) -> CliResult {
         Verb::Plan(args) => plan::run(&cli.global, terminal, args),
         Verb::Apply(args) => apply::apply(&cli.global, terminal, args),
         Verb::Watch(args) => watch::run(&cli.global, terminal, args),
-        Verb::Sync(args) => apply::sync(&cli.global, terminal, args),
+        Verb::Sync(args) => sync::run(&cli.global, terminal, args),
         Verb::Run(args) => apply::run(&cli.global, terminal, args),
         Verb::Resume(args) => apply::resume(&cli.global, terminal, args),
         Verb::Status(args) => status::run(&cli.global, terminal, args),

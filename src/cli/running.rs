@@ -15,6 +15,7 @@ use super::telling;
 use super::terminal::Terminal;
 use crate::base::text::count;
 use crate::base::{Aid, Millis, Oid, RunId, TaskId};
+use crate::control::Asked;
 use crate::core::{Fact, Input, Limits, Selection, State, view::Verdict};
 use crate::engine;
 use crate::engine::Workplace;
@@ -55,6 +56,8 @@ pub struct Lead<'a> {
     /// Whether there is something to do at the start.
     pub begin: bool,
     pub start: Box<dyn FnOnce(Handle) + 'a>,
+    /// Takes what a person says of the files.
+    pub files: Box<dyn Fn(Asked)>,
 }
 
 pub fn run(start: Start<'_>) -> CliResult {
@@ -89,7 +92,8 @@ pub fn run(start: Start<'_>) -> CliResult {
     let telemetry = telemetry(terminal, &repo, &target, policy, &open.state, &environment);
     let tracing = telemetry.as_ref().and_then(Telemetry::tracing);
     reporters.0.extend(telemetry.as_ref().map(Telemetry::reporter));
-    if watch.as_ref().is_none_or(|w| w.begin) {
+    let (lead, stay) = watch.map(|w| ((w.begin, w.start), Stay { new_run, limits, files: w.files })).unzip();
+    if lead.as_ref().is_none_or(|(begin, _)| *begin) {
         first.push(Input::RunBegan { run: new_run(), selection });
         if limits != Limits::default() {
             first.push(Input::Limit(limits));
@@ -97,8 +101,6 @@ pub fn run(start: Start<'_>) -> CliResult {
     }
     let told = Told::default();
     let (for_signals, words) = (told.clone(), terminal.clone());
-    let stay = watch.is_some().then_some(Stay { new_run, limits });
-    let lead = watch.map(|w| w.start);
     reporters.0.extend(others.0);
     let mut herald = telling::herald(&repo, &target, policy, &open);
     let session = Session {
@@ -111,7 +113,7 @@ pub fn run(start: Start<'_>) -> CliResult {
     };
     let control = |handle: Handle| {
         signals::listen(handle.clone(), words, for_signals, tethered);
-        lead.into_iter().for_each(|start| start(handle.clone()));
+        lead.into_iter().for_each(|(_, start)| start(handle.clone()));
     };
     let root = repo.root();
     let mut beside = Beside { terminal, root, others: &mut reporters, reports: &mut reports, herald: &mut herald };

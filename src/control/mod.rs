@@ -30,6 +30,9 @@ pub fn carry_out(state: &mut State, now: Millis, request: &Request, live: bool) 
             let facts = input.iter().flat_map(|input| decide(state, now, input)).collect();
             return (facts, Reply::Outward { outward: state.outward() });
         }
+        Ask::Files { .. } => {
+            return (Vec::new(), Reply::Busy { why: "the Drover that is at work here does not read the files again".into() });
+        }
         Ask::Whole { wish } => {
             let heed = state.consider_wish(wish, live);
             let done = matches!(heed, Heed::Done(_)) && !request.rehearse;

@@ -27,6 +27,13 @@ pub struct Asked {
     pub reply: oneshot::Sender<Reply>,
 }
 
+impl Asked {
+    /// Whoever hung up has nobody to tell, and asks again.
+    pub fn answer(self, reply: Reply) {
+        drop(self.reply.send(reply));
+    }
+}
+
 /// Listens until it is dropped; then the socket is gone.
 #[derive(Debug)]
 pub struct Server {

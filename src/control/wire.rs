@@ -32,6 +32,8 @@ pub struct Request {
 pub enum Ask {
     /// Publish what landed, with `restore` also what the target lost.
     Publish { restore: bool },
+    /// Take the files over though they look like a mistake, if they are what was `read`.
+    Files { read: String, removals: bool, reruns: bool },
     /// What is wanted of the whole project.
     Whole { wish: Wish },
     #[serde(untagged)]
@@ -52,6 +54,15 @@ pub enum Reply {
         outward: Outward,
     },
     NoMatch {
+        why: String,
+    },
+    /// The files were taken over: so many changes, and whether settings are among them.
+    Files {
+        changes: usize,
+        settings: bool,
+    },
+    /// Nothing was done, and why.
+    Refused {
         why: String,
     },
     /// To a wish. What is called done is durable.
@@ -118,8 +129,10 @@ mod tests {
             allow_reruns: true,
         };
         assert_eq!(request(&line(&asked)), Ok(asked.clone()));
-        let asked = Request { select: Vec::new(), act: Ask::Publish { restore: true }, ..asked };
-        assert_eq!(request(&line(&asked)), Ok(asked));
+        for act in [Ask::Publish { restore: true }, Ask::Files { read: "7f".into(), removals: true, reruns: false }] {
+            let asked = Request { select: Vec::new(), act, ..asked.clone() };
+            assert_eq!(request(&line(&asked)), Ok(asked));
+        }
         let reply = Reply::Orders {
             orders: vec![Answered { task: TaskId::parse("a").unwrap(), heed: Heed::Done("approved\nit".into()) }],
             live: true,

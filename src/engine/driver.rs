@@ -55,6 +55,8 @@ pub struct Answered {
     pub inputs: Vec<Input>,
     /// There is something to do: where no run is under way, one is begun.
     pub begin: bool,
+    /// For those who asked for it, once it is durable.
+    pub replies: Vec<(Asked, Reply)>,
 }
 
 /// How a session stays when nothing is left to do, and begins a run again later.
@@ -62,6 +64,8 @@ pub struct Stay {
     pub new_run: fn() -> RunId,
     /// What each run does otherwise than the policy says.
     pub limits: Limits,
+    /// Whoever reads the files is handed what is said of them.
+    pub files: Box<dyn Fn(Asked)>,
 }
 
 /// Carries out commands. An implementation sends exactly one `Message::Done` for each job.
@@ -206,9 +210,10 @@ impl Driver<'_> {
         inputs
     }
 
-    fn hear(&mut self, at: Millis, news: News) -> Result<Vec<Fact>, Stopped> {
+    fn hear(&mut self, at: Millis, news: News, replies: &mut Vec<(Asked, Reply)>) -> Result<Vec<Fact>, Stopped> {
         self.is_ours()?;
-        let Answered { mut inputs, begin } = (news.0)(&self.machine.state, self.is_at_work());
+        let Answered { mut inputs, begin, replies: more } = (news.0)(&self.machine.state, self.is_at_work());
+        replies.extend(more);
         if begin && self.is_at_work() {
             // What is begun for these news is begun on what came with them.
             inputs.splice(0..0, self.effects.look_at_line(self.machine.state.head.line.tip.as_ref()));
@@ -231,16 +236,21 @@ impl Driver<'_> {
                     interrupted |= matches!(input, Input::Interrupt);
                     facts.extend(self.machine.input(at, &input));
                 }
-                Message::Asked(Asked { request, reply }) => {
-                    let (decided, answer) = self.decide_on(at, &request);
+                Message::Asked(asked) if self.is_of_files(&asked.request) => {
+                    if let Some(stay) = &self.stay {
+                        (stay.files)(asked);
+                    }
+                }
+                Message::Asked(asked) => {
+                    let (decided, answer) = self.decide_on(at, &asked.request);
                     if !decided.is_empty() {
                         facts.extend(decided);
                         let begin = self.begin();
                         facts.extend(self.machine.inputs(at, &begin));
                     }
-                    replies.push((reply, answer));
+                    replies.push((asked, answer));
                 }
-                Message::News(news) => facts.extend(self.hear(at, news)?),
+                Message::News(news) => facts.extend(self.hear(at, news, &mut replies)?),
                 Message::Activity(activity) => self.reporter.activity(&self.machine.state, at, &activity),
                 Message::Tick => self.reporter.tick(&self.machine.state, at),
                 Message::Committed(_) => {}
@@ -250,7 +260,7 @@ impl Driver<'_> {
             self.commit(batches, at, facts)?;
         }
         // Only now: what a person is told is done must stay done. One that hung up asks again.
-        replies.into_iter().for_each(|(reply, answer)| drop(reply.send(answer)));
+        replies.into_iter().for_each(|(asked, answer)| asked.answer(answer));
         fault::point("turn.told");
         if interrupted {
             self.effects.interrupt();
@@ -260,6 +270,11 @@ impl Driver<'_> {
         jobs.into_iter().for_each(|job| self.effects.start(job));
         fault::point("turn.begun");
         Ok(())
+    }
+
+    /// Whether somebody else has to look at it first.
+    fn is_of_files(&self, request: &control::Request) -> bool {
+        matches!(request.act, Ask::Files { .. }) && request.target == self.target && self.stay.is_some()
     }
 
     fn decide_on(&mut self, at: Millis, request: &control::Request) -> (Vec<Fact>, Reply) {

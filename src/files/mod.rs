@@ -48,8 +48,8 @@ pub use report::{Found, Report};
 pub use seen::Seen;
 pub use write::{NotWritten, put, put_all, refuse_odd};
 
-use crate::base::TaskId;
 use crate::base::text::count;
+use crate::base::{TaskId, sha256_hex};
 use crate::model::{AgentSpec, Graph, Policy};
 use check::Checker;
 use config::{Config, version_unmet};
@@ -120,6 +120,13 @@ pub struct Project {
     pub files: usize,
     /// Of the task that was asked for.
     pub settings: Vec<Setting>,
+}
+
+impl Project {
+    /// The same for two readings by one program exactly if they give the same.
+    pub fn fingerprint(&self) -> String {
+        sha256_hex(format!("{self:?}").as_bytes())
+    }
 }
 
 /// The nearest directory that holds a `drover.toml`, from `start` upwards. One that is no file

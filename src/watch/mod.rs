@@ -40,11 +40,27 @@ pub struct Seen {
     pub slow: bool,
 }
 
+/// What ends waiting.
+enum Heard {
+    Event(notify::Result<Event>),
+    Woken,
+}
+
+/// Has a watcher, wherever it waits, say that something may have changed.
+pub struct Waker(Sender<Heard>);
+
+impl Waker {
+    pub fn wake(&self) {
+        // One that is gone does not wait.
+        let _ = self.0.send(Heard::Woken);
+    }
+}
+
 pub struct Watcher {
     interest: Interest,
     notify: Option<RecommendedWatcher>,
-    sender: Sender<notify::Result<Event>>,
-    events: Receiver<notify::Result<Event>>,
+    sender: Sender<Heard>,
+    events: Receiver<Heard>,
     watched: BTreeSet<PathBuf>,
     /// Directories that are looked at instead, as they were last.
     polled: BTreeMap<PathBuf, Print>,
@@ -103,6 +119,10 @@ impl Watcher {
         more
     }
 
+    pub fn waker(&self) -> Waker {
+        Waker(self.sender.clone())
+    }
+
     pub fn interest(&self) -> &Interest {
         &self.interest
     }
@@ -144,7 +164,7 @@ impl Watcher {
             return;
         }
         let sender = self.sender.clone();
-        let heard = move |event| drop(sender.send(event));
+        let heard = move |event| drop(sender.send(Heard::Event(event)));
         match RecommendedWatcher::new(heard, notify::Config::default()) {
             Ok(notify) => self.notify = Some(notify),
             Err(error) => self.cannot(&format!(
@@ -201,7 +221,8 @@ impl Watcher {
                 Some(step) => self.events.recv_timeout(step).ok(),
             };
             let seen = match event {
-                Some(event) => self.heard(event),
+                Some(Heard::Event(event)) => self.heard(event),
+                Some(Heard::Woken) => Some(Seen::default()),
                 None => self.look(),
             };
             if seen.is_some() {

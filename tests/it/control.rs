@@ -129,6 +129,11 @@ fn nonsense_on_the_socket_gets_words_and_disturbs_nothing() {
         (request("main", "\"((\"").into_bytes(), ""),
         (request("main", "").into_bytes(), "no_match"),
         (request("main", "\"nobody\"").into_bytes(), "no_match"),
+        // An apply does not read the files again, whatever is said of them.
+        (
+            b"{\"version\":1,\"target\":\"main\",\"act\":{\"act\":\"files\",\"read\":\"\",\"removals\":true,\"reruns\":true}}\n".to_vec(),
+            "busy",
+        ),
         (Vec::new(), ""),
     ] {
         let answer = say(&it, &bytes);

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::base::TaskId;
 use crate::base::text::{one_line, some_of};
+use crate::cli::apply::Refusal;
 use crate::cli::args::Select;
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::opening::{self, Opening};
 use crate::cli::terminal::Terminal;
 use crate::cli::{apply, context, running, shared};
+use crate::control::{Ask, Asked, Reply};
 use crate::core::view::Status;
 use crate::core::{Act, Change, Input, Order, Selection, State};
 use crate::engine::driver::Answered;
@@ -55,6 +57,24 @@ pub struct News {
     /// A run has ended.
     pub ended: bool,
     pub stands_by: Option<String>,
+    /// A person says of these very files that they are meant.
+    pub meant: Vec<Asked>,
+}
+
+/// What a person allows of what looks like a mistake.
+#[derive(Clone, Copy, Default)]
+struct Allowed {
+    removals: bool,
+    reruns: bool,
+}
+
+impl Allowed {
+    fn by(asked: &[Asked]) -> Self {
+        asked.iter().fold(Self::default(), |all, asked| match asked.request.act {
+            Ask::Files { removals, reruns, .. } => Self { removals: all.removals || removals, reruns: all.reruns || reruns },
+            _ => all,
+        })
+    }
 }
 
 /// What the files come to.
@@ -80,13 +100,14 @@ impl Desk {
         let same = !news.changed && !news.resumed;
         // Where nothing moved but the target, and that to where the run has the line, only inputs can be new.
         let own = same && if at_work { within } else { equal && !state.is_landing_stopped() };
-        if news.stands_by.is_some() || own && !(has_inputs(&news.project) && (at_work || news.ended)) {
+        let nothing = news.meant.is_empty() && own && !(has_inputs(&news.project) && (at_work || news.ended));
+        if news.stands_by.is_some() || nothing {
             return answered;
         }
         if news.changed || !within {
             self.locked().renewed.clear();
         }
-        match self.judge(&news.project, state, at_work) {
+        let reply = match self.judge(&news.project, state, at_work, Allowed::by(&news.meant)) {
             Ok(Judged { opening, plan, selection }) => {
                 self.say(None);
                 let unwanted = unwanted(&plan, state);
@@ -103,9 +124,14 @@ impl Desk {
                     answered.inputs.push(Input::Orders(unwanted.iter().map(end).collect()));
                     answered.inputs.push(apply::reconcile_input(&news.project.policy, &plan));
                 }
+                Reply::Files { changes: plan.changes.len(), settings: plan.policy_changed }
             }
-            Err(failure) => self.say(Some(failure.message)),
-        }
+            Err(failure) => {
+                self.say(Some(failure.message.clone()));
+                Reply::Refused { why: failure.message }
+            }
+        };
+        answered.replies.extend(news.meant.into_iter().map(|asked| (asked, reply.clone())));
         answered
     }
 
@@ -166,7 +192,7 @@ impl Desk {
         if asked > 0 && left == 0 { Ok(Selection::Only(BTreeSet::new())) } else { context::selection(&select, &universe) }
     }
 
-    fn judge(&self, project: &Project, state: &State, at_work: bool) -> Result<Judged, Failure> {
+    fn judge(&self, project: &Project, state: &State, at_work: bool, allowed: Allowed) -> Result<Judged, Failure> {
         if let Some(target) = project.target.as_ref().filter(|target| **target != self.target) {
             let target = one_line(target, 100);
             return Err(Failure::unfit(format!(
@@ -181,18 +207,17 @@ impl Desk {
         self.hold_back(&mut opening);
         opening.keep(&self.repo, &self.target);
         let unfinished = state.tasks.values().any(|t| !t.removed && !t.is_completed());
-        if project.files == 0 && unfinished {
-            return Err(Failure::unfit(
-                "there is no task file any more: taken for a mistake, and what they said before stays in force\n  If that is meant, end this watch and run `drover apply`.",
-            ));
+        if project.files == 0 && unfinished && !allowed.removals {
+            return Err(Failure::unfit(format!("there is no task file any more: taken for a mistake\n  {}", way("--allow-removals"))));
         }
-        // A running task that left the files is nothing to be asked about here.
-        let allowed = |guard: &Guard| guard.what == Guarded::Running;
+        let allowed = |guard: &Guard| match guard.what {
+            // A running task that left the files is nothing to be asked about here.
+            Guarded::Running => true,
+            Guarded::Removals => allowed.removals,
+            Guarded::Reruns => allowed.reruns,
+        };
         let selection = self.selection(project, &opening.state)?;
-        let plan = apply::planned(project, &opening, &selection, &BTreeSet::new(), &allowed).map_err(|failure| {
-            let way = "What the files said before stays in force. To go on, put that back, or end this watch and start it with the flag.";
-            Failure { message: format!("{}\n  {way}", failure.message), ..failure }
-        })?;
+        let plan = apply::planned(project, &opening, &selection, &BTreeSet::new(), &allowed).map_err(refused)?;
         if !plan.changes.is_empty() || plan.policy_changed {
             let graph = Some(&project.graph);
             let problems = running::unfit(
@@ -263,6 +288,24 @@ impl Desk {
         }
         self.terminal.note(&format!("the files changed:\n{}", lines.join("\n")));
     }
+}
+
+/// What looks like a mistake, with the way out.
+fn refused(refusal: Refusal) -> Failure {
+    let message = match &refusal {
+        Refusal::Forbidden(errors) => format!("{}\n  What the files said before stays in force.", errors.join("\n")),
+        Refusal::Guarded(guards) => {
+            let (what, flags): (Vec<&str>, BTreeSet<&str>) = guards.iter().map(|g| (&*g.message, g.flag)).unzip();
+            format!("{}\n  {}", what.join("\n"), way(&flags.into_iter().collect::<Vec<_>>().join(" ")))
+        }
+    };
+    Failure { message, ..refusal.into() }
+}
+
+fn way(flags: &str) -> String {
+    format!(
+        "What the files said before stays in force. If that is meant, say `drover sync {flags}` beside this watch; if not, put it back."
+    )
 }
 
 /// Tasks that left the files with something under way of them. What is about to land comes to its

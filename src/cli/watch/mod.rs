@@ -8,6 +8,7 @@ mod tree;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, channel};
 
 use super::args::{Global, WatchArgs};
 use super::exit::{CliResult, Failure};
@@ -18,6 +19,7 @@ use super::terminal::Terminal;
 use super::{apply, ci, context};
 use crate::base::Millis;
 use crate::base::text::count;
+use crate::control::Asked;
 use crate::core::view::Status;
 use crate::core::{Fact, Input, State};
 use crate::engine::session::Handle;
@@ -25,7 +27,7 @@ use crate::files::{self, Project};
 use crate::git::{Head, Repo};
 use crate::plan::select::Universe;
 use crate::report::Reporter;
-use crate::watch::{Interest, Watcher};
+use crate::watch::{Interest, Waker, Watcher};
 use desk::Desk;
 use tree::Tree;
 
@@ -54,12 +56,14 @@ pub fn run(global: &Global, terminal: &Terminal, args: &WatchArgs) -> CliResult 
         rest.say(&open.state);
     }
     let desk = Desk::new(terminal.clone(), repo.clone(), target.clone(), args.select.clone(), &project.policy);
+    let watcher = Watcher::new(args.poll);
+    let (files, asked) = mailbox(watcher.waker());
     let tree = Tree {
         terminal: terminal.clone(),
         repo: repo.clone(),
         target: target.clone(),
         options: context::options(global),
-        watcher: Watcher::new(args.poll),
+        watcher,
         home,
         project: Arc::new(project.clone()),
         shown: String::new(),
@@ -68,6 +72,9 @@ pub fn run(global: &Global, terminal: &Terminal, args: &WatchArgs) -> CliResult 
         blocked: None,
         stands_by: None,
         desk: Arc::new(desk),
+        asked,
+        open: Vec::new(),
+        stuck: false,
     };
     let start = move |handle: Handle| {
         // It ends with the process: nothing it does is unfinished business.
@@ -88,8 +95,19 @@ pub fn run(global: &Global, terminal: &Terminal, args: &WatchArgs) -> CliResult 
         told,
         tethered: args.conduct.tethered || terminal.console.ci.is_some(),
         reports: Reports::new(global, &args.conduct)?,
-        watch: Some(Lead { begin, start: Box::new(start) }),
+        watch: Some(Lead { begin, start: Box::new(start), files }),
     })
+}
+
+/// Where what is said of the files is put in, and comes out.
+fn mailbox(waker: Waker) -> (Box<dyn Fn(Asked)>, Receiver<Asked>) {
+    let (said, asked) = channel();
+    let put = move |of_files| {
+        // Where nobody reads the files any more it is over, and whoever asks is hung up on.
+        let _ = said.send(of_files);
+        waker.wake();
+    };
+    (Box::new(put), asked)
 }
 
 /// The files, once they are whole: a watch that is started in the middle of an edit waits for its end.

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use super::desk::{Desk, News};
@@ -11,6 +12,7 @@ use crate::base::Oid;
 use crate::base::text::{count, one_line};
 use crate::cli::context;
 use crate::cli::terminal::Terminal;
+use crate::control::{Ask, Asked, Reply};
 use crate::engine::driver::Answered;
 use crate::engine::session::Handle;
 use crate::files::{self, Loaded, Options, Project};
@@ -42,6 +44,12 @@ pub struct Tree {
     /// Why nothing is begun now.
     pub stands_by: Option<String>,
     pub desk: Arc<Desk>,
+    /// What a person says of the files.
+    pub asked: Receiver<Asked>,
+    /// The same, not answered yet.
+    pub open: Vec<Asked>,
+    /// It was waited for something in the way, and nothing moved.
+    pub stuck: bool,
 }
 
 /// Where git stands, as far as it is somebody's business that it moved.
@@ -67,8 +75,37 @@ impl Tree {
         // What changed since the files were first read was seen by nobody.
         while self.look(handle, &mut waiting) {
             self.watcher.trouble().iter().for_each(|why| self.terminal.warn(why));
-            self.watcher.wait(waiting.then_some(PATIENCE));
+            // What was said meanwhile may have woken nobody.
+            if !self.hear() {
+                let waiting = waiting || !self.open.is_empty();
+                self.stuck = self.watcher.wait(waiting.then_some(PATIENCE)).is_none();
+                self.hear();
+            }
         }
+    }
+
+    /// Whether a person said more of the files. It is held against what is read after it.
+    fn hear(&mut self) -> bool {
+        let before = self.open.len();
+        self.open.extend(self.asked.try_iter());
+        self.open.len() > before
+    }
+
+    fn refuse(&mut self, why: &str) {
+        self.open.drain(..).for_each(|asked| asked.answer(Reply::Refused { why: why.to_owned() }));
+    }
+
+    /// Those who mean the files as they were read now.
+    fn meant(&mut self) -> Vec<Asked> {
+        if self.open.is_empty() {
+            return Vec::new();
+        }
+        let now = self.project.fingerprint();
+        let same = |asked: &Asked| matches!(&asked.request.act, Ask::Files { read, .. } if *read == now);
+        let (meant, others) = std::mem::take(&mut self.open).into_iter().partition(same);
+        self.open = others;
+        self.refuse("the watch reads the files otherwise than they were read here: they have changed since, or it was started with another `--config` or `--profile`\n  Look at them, and say it again if it is still meant.");
+        meant
     }
 
     /// Looks at everything once. False: nobody is there any more to hear of it. `waiting` is whether a
@@ -87,8 +124,16 @@ impl Tree {
                 *waiting = true;
                 return true;
             };
-            changed = self.take(loaded);
+            match self.take(loaded) {
+                Some(new) => changed = new,
+                None => self.refuse("the files as the watch reads them have mistakes: mend them first"),
+            }
         } else {
+            // A lock that comes and goes, such as that of what is being published, keeps nobody from being heard.
+            let passing = matches!(self.repo.under_way(), Some(UnderWay::Lock(_))) && !self.stuck;
+            if matches!(gate, Gate::Shut) && !passing {
+                self.refuse(&self.blocked.clone().unwrap_or_default());
+            }
             let interest = self.interest(Vec::new());
             self.watcher.follow(interest);
         }
@@ -99,10 +144,11 @@ impl Tree {
         let ended = std::mem::replace(&mut self.rounds.1, ended) != ended;
         let moved = moved && !ended;
         let resumed = stood_by.is_some() && self.stands_by.is_none();
-        if !changed && !moved && !ended && stood_by == self.stands_by {
+        let meant = if matches!(gate, Gate::Open) { self.meant() } else { Vec::new() };
+        if !changed && !moved && !ended && stood_by == self.stands_by && meant.is_empty() {
             return true;
         }
-        let news = News { project: self.project.clone(), changed, moved, resumed, ended, stands_by: self.stands_by.clone() };
+        let news = News { project: self.project.clone(), changed, moved, resumed, ended, stands_by: self.stands_by.clone(), meant };
         let desk = self.desk.clone();
         handle.news(move |state, at_work| desk.take(news, state, at_work))
     }
@@ -207,8 +253,8 @@ impl Tree {
         interest
     }
 
-    /// Says what is wrong with the files. True: they are whole, and say something new.
-    fn take(&mut self, loaded: Loaded) -> bool {
+    /// Says what is wrong with the files; where they are whole, whether they say something new.
+    fn take(&mut self, loaded: Loaded) -> Option<bool> {
         let shown =
             if loaded.report.is_empty() { String::new() } else { loaded.report.graphical(self.terminal.color_err, self.terminal.width) };
         let news = std::mem::replace(&mut self.shown, shown.clone()) != shown;
@@ -216,7 +262,7 @@ impl Tree {
             if std::mem::replace(&mut self.shown, why.clone()) != why {
                 self.terminal.warn(&format!("{why}\n  What the files said before stays in force."));
             }
-            return false;
+            return None;
         }
         let Some(project) = loaded.project else {
             if news {
@@ -224,7 +270,7 @@ impl Tree {
                 let mistakes = count(loaded.report.errors(), "mistake");
                 self.terminal.warn(&format!("the files have {mistakes}: what they said before stays in force until they are mended"));
             }
-            return false;
+            return None;
         };
         if news && !shown.is_empty() {
             self.terminal.note(&shown);
@@ -233,10 +279,10 @@ impl Tree {
             if news && shown.is_empty() {
                 self.terminal.note("the files are whole again, and say what they said before");
             }
-            return false;
+            return Some(false);
         }
         self.project = Arc::new(project);
-        true
+        Some(true)
     }
 }
 

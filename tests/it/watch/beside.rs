@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Watch, project, task};
+use super::{Watch, idle, project, task};
 use crate::fixture::{CONFIG, repo, until};
 
 #[test]
@@ -47,4 +47,64 @@ fn what_a_person_wants_of_a_task_that_a_watch_leaves_out_is_recorded_and_the_ans
     watch.stop(0);
     let ready: Vec<_> = ["x", "y"].iter().map(|id| ((*id).to_owned(), "ready".to_owned())).collect();
     assert_eq!(it.statuses()[1..], ready);
+}
+
+#[test]
+fn what_a_watch_takes_for_a_mistake_is_done_when_a_person_says_beside_it_that_it_is_meant() {
+    let done = |word: &str| (0..3).map(|n| task(&format!("d{n}"), &format!("echo {word} >d{n}"))).collect::<String>();
+    let open: String = (0..4).map(|n| idle(&format!("o{n}"))).collect();
+    let it = project(&done("once")).file("drover/open.toml", &open);
+    let watch = Watch::start(&it, &[]);
+    watch.rests(1);
+    fs::remove_file(it.path("drover/open.toml")).unwrap();
+    it.write("drover/t.toml", &done("again"));
+    watch.hears("`drover sync --allow-removals --allow-reruns` beside this watch");
+    // One word of two: the other is still missing.
+    let half = it.drover(&["sync", "--allow-removals"]).expect(3);
+    assert!(half.err.contains("3 of 3 completed tasks would run again") && half.err.contains("--allow-reruns"), "{}", half.err);
+    assert_eq!(it.statuses().len(), 7);
+    let said = it.drover(&["sync", "--allow-removals", "--allow-reruns", "--format", "json"]).expect(0).json();
+    assert_eq!((said["changes"].as_u64(), said["live"].as_bool()), (Some(7), Some(true)), "{said}");
+    until("all of it is done", || it.landed().len() == 6 && it.statuses().len() == 3);
+    // It was of those files, and not of what comes later.
+    let told = |what: &str, times: usize| until(what, || watch.said().matches("3 of 3 completed tasks would run again").count() >= times);
+    it.write("drover/t.toml", &done("once more"));
+    told("it is refused again", 3);
+    it.drover(&["sync", "--allow-reruns"]).expect(0);
+    until("that is done, too", || it.landed().len() == 9);
+    // What is no mistake needs no word, and every task file at once is one.
+    assert!(it.drover(&["sync", "--allow-reruns"]).expect(0).out.contains("Nothing changed"));
+    it.write("drover/t.toml", &format!("{}{open}", done("once more")));
+    until("they are known again", || it.statuses().len() == 7);
+    fs::rename(it.path("drover"), it.path("away")).unwrap();
+    watch.hears("there is no task file any more");
+    it.drover(&["sync", "--allow-removals"]).expect(0);
+    until("they are gone", || it.statuses().is_empty());
+    watch.stop(0);
+}
+
+#[test]
+fn a_word_on_files_that_the_watch_reads_otherwise_counts_for_nothing() {
+    let done = |word: &str| (0..3).map(|n| task(&format!("d{n}"), &format!("echo {word} >d{n}"))).collect::<String>();
+    let it = project(&done("once"));
+    let watch = Watch::start(&it, &[]);
+    watch.rests(1);
+    it.write("drover/t.toml", &done("again"));
+    watch.hears("would run again");
+    // As a person saw them who was slow to answer.
+    let other = it.outside("other.toml").display().to_string();
+    fs::copy(it.path("drover.toml"), &other).unwrap();
+    fs::write(&other, format!("{CONFIG}\n[merge]\nverify = [\"true\"]\n")).unwrap();
+    let late = it.drover(&["--config", &other, "sync", "--allow-reruns"]).expect(3);
+    assert!(late.err.contains("they have changed since") && late.err.contains("say it again"), "{}", late.err);
+    assert_eq!(it.landed().len(), 3);
+    it.git(&["checkout", "-q", "-b", "elsewhere"]);
+    watch.hears("instead of `main`");
+    let away = it.drover(&["sync", "--allow-reruns"]).expect(3);
+    assert!(away.err.contains("until it is checked out again"), "{}", away.err);
+    it.git(&["checkout", "-q", "main"]);
+    watch.hears("going on");
+    it.drover(&["sync", "--allow-reruns"]).expect(0);
+    until("it is done", || it.landed().len() == 6);
+    watch.stop(0);
 }

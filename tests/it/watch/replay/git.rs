@@ -90,7 +90,7 @@ impl Session {
         self.desired.save_all(&self.it, &mut self.rng);
         if self.rng.bool() && self.watch.is_some() {
             // One that was refused at its start, or waits for whole files, does not look.
-            let blind = ["If that is meant", "until they are mended"];
+            let blind = ["If that is meant, say --", "until they are mended"];
             let seen = || self.said().contains("is checked out instead of") || blind.iter().any(|words| self.said().contains(words));
             until("it has seen that", seen);
         }

@@ -85,17 +85,18 @@ impl Session {
     }
 
     /// Takes back what a person said that lasts, and says what is waited for.
-    pub fn insist(&mut self) {
-        let refused = self.said().contains("start it with the flag");
-        let ended = self.watch.as_mut().is_none_or(|w| w.child.try_wait().unwrap().is_some());
-        if refused || ended {
-            let code = self.watch.as_mut().and_then(|w| w.child.try_wait().unwrap()).and_then(|s| s.code());
-            assert!(refused || code == Some(3), "it ended with {code:?}\n{:#?}\n{}", self.done, self.said());
-            drop(self.watch.take());
+    pub fn insist(&mut self, status: &Ran) {
+        let refusals = self.said().matches("beside this watch").count();
+        if let Some(ended) = self.watch.as_mut().and_then(|w| w.child.try_wait().unwrap()) {
+            assert_eq!(ended.code(), Some(3), "it ended\n{:#?}\n{}", self.done, self.said());
             self.start(&["--allow-reruns", "--allow-removals"]);
             self.done.push("again, with the flags".into());
+        } else if refusals > self.heeded {
+            let ran = self.it.drover(&["sync", "--allow-reruns", "--allow-removals"]);
+            assert_eq!(ran.code, Some(0), "{ran:?}\n{:#?}\n{}", self.done, self.said());
+            self.heeded = refusals;
+            self.done.push("that is meant".into());
         }
-        let status = self.it.drover(&["status", "--format", "json"]);
         if status.code != Some(0) {
             return;
         }
