@@ -2,7 +2,8 @@
 //!
 //! A plan has such a task done again together with its dependency, where it is the files that have that
 //! done again. Whatever else has it done again, and whatever is at work on the old state meanwhile, is
-//! settled here, when the dependency lands anew: so that it is never left behind.
+//! settled here, when the dependency lands anew: so that it is never left behind. What was at work on the old
+//! state does not land while the dependency is still to be done again, which may fail.
 
 use super::decide::Decider;
 use super::fact::Fact;
@@ -11,10 +12,11 @@ use crate::base::TaskId;
 use crate::model::OnDependency;
 
 impl State {
-    /// Whether what the attempt goes on from has landed anew since it began.
+    /// Whether what the attempt goes on from has landed anew since it began, or is to be done again.
     pub(super) fn is_left_behind(&self, task: &Task, attempt: &Attempt) -> bool {
-        let landing = |id: &TaskId| self.tasks.get(id).and_then(|t| t.completion.as_ref()).map_or(0, |c| c.landing);
-        task.spec.on_dependency == OnDependency::Rerun && task.spec.depends_on.iter().any(|d| landing(d) > attempt.landings)
+        let landing = |t: &Task| t.completion.as_ref().map_or(0, |c| c.landing);
+        let newer = |id: &TaskId| self.tasks.get(id).is_some_and(|t| !t.is_completed() || landing(t) > attempt.landings);
+        task.spec.on_dependency == OnDependency::Rerun && task.spec.depends_on.iter().any(newer)
     }
 }
 

@@ -524,6 +524,28 @@ fn what_goes_with_its_dependency_is_never_left_behind_by_it() {
 }
 
 #[test]
+fn what_goes_with_a_dependency_that_is_done_again_in_vain_does_not_land() {
+    let it = repo().file("drover.toml", CONFIG);
+    let (begun, gate) = (it.outside("begun"), it.outside("gate"));
+    let a = |script: &str| format!("{}retry = {{ max_attempts = 1 }}\n", task("a", script));
+    let wait = format!("echo >>{}; while [ ! -e {} ]; do sleep 0.02; done; cat a >b", begun.display(), gate.display());
+    it.write("drover/b.toml", &format!("{}depends_on = [\"a\"]\non_dependency = \"rerun\"\n", task("b", &wait)));
+    let it = it.file("drover/a.toml", &a("echo 1 >a")).commit("tasks");
+    let watch = Watch::start(&it, &[]);
+    until("b is at work", || begun.exists());
+    it.write("drover/a.toml", &a("exit 3"));
+    until("a has failed", || it.statuses().contains(&("a".into(), "failed".into())));
+    fs::write(&gate, "").unwrap();
+    watch.rests(1);
+    assert_eq!(it.landed(), ["a"], "{}", watch.said());
+    assert!(it.statuses().contains(&("b".into(), "blocked".into())), "{:?}", it.statuses());
+    it.write("drover/a.toml", &a("echo 2 >a"));
+    watch.rests(2);
+    assert_eq!((it.landed(), it.read("b")), (vec!["a".into(), "a".into(), "b".into()], "2\n".into()));
+    watch.stop(0);
+}
+
+#[test]
 fn what_is_not_selected_is_recorded_and_not_run_whenever_it_comes() {
     let it = project(&format!("{}{}{}", task("a", "echo 1 >a"), idle("late-0"), idle("old-not")));
     let epic = "[epic]\nid = \"docs\"\ntitle = \"Docs\"\n";

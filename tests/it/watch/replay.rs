@@ -2,8 +2,8 @@
 //! person says beside it. What it comes to is what one apply of the last files comes to.
 //!
 //! `DROVER_WATCH_STEPS` does more of it, `DROVER_WATCH_SEED` other courses, by their numbers with commas between
-//! them, and `DROVER_WATCH_ROUNDS` as many courses one after the other. Days in which something was found: 101, 213
-//! and 215.
+//! them, and `DROVER_WATCH_ROUNDS` as many courses one after the other. Days in which something was found: 101, 213,
+//! 215 and 602.
 
 mod account;
 mod desired;
