@@ -71,6 +71,8 @@ pub struct Watcher {
     open: BTreeSet<PathBuf>,
     /// A watched directory went or came: the watches may be on something else than their names say.
     spoilt: bool,
+    /// File systems that were met on which not everything is announced.
+    kinds: BTreeSet<&'static str>,
     /// What there is to be told, and what was.
     trouble: Vec<String>,
     told: BTreeSet<String>,
@@ -91,6 +93,7 @@ impl Watcher {
             forced: poll.is_some(),
             open: BTreeSet::new(),
             spoilt: true,
+            kinds: BTreeSet::new(),
             trouble: Vec::new(),
             told: BTreeSet::new(),
         }
@@ -180,8 +183,10 @@ impl Watcher {
     /// True if it was not followed.
     fn add(&mut self, dir: PathBuf) -> bool {
         if let Some(kind) = network::kind(&dir).filter(|_| !self.forced) {
-            let shown = crate::base::text::one_line(&dir.display().to_string(), 200);
-            self.cannot(&format!("{shown} is on {kind}, where what other machines write is not announced"));
+            if self.kinds.insert(kind) {
+                let shown = crate::base::text::one_line(&dir.display().to_string(), 200);
+                self.cannot(&format!("{shown} is on {kind}, where what other machines write is not announced"));
+            }
             return self.poll(dir);
         }
         let Some(notify) = &mut self.notify else { return self.poll(dir) };

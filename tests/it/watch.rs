@@ -449,6 +449,37 @@ fn where_the_system_says_nothing_it_looks_by_itself() {
 }
 
 #[test]
+fn on_a_file_system_where_what_others_write_is_not_announced_it_looks_by_itself() {
+    let it = project(&task("a", "echo 1 >a"));
+    let (root, mount) = (it.root(), it.outside("mount"));
+    fs::create_dir(&mount).unwrap();
+    // Ends with what is started on it.
+    let mounted =
+        "setpriv --pdeathsig KILL bindfs -f \"$1\" \"$2\" & until [ -e \"$2\"/drover.toml ]; do kill -0 $! || exit 9; sleep 0.02; done;";
+    let unshare = |script: &str| {
+        let mut command = it.command("unshare");
+        command.args(["-Urm", "sh", "-c", &format!("{mounted} {script}"), env!("CARGO_BIN_EXE_drover")]).args([&root, &mount]);
+        command
+    };
+    if !unshare("exec true").output().is_ok_and(|o| o.status.success()) {
+        eprintln!("SKIPPED: there is no bindfs here, or it may not mount");
+        return;
+    }
+    let said = it.outside("said");
+    let err = fs::File::create(&said).unwrap();
+    let child = unshare("exec \"$0\" -C \"$2\" watch").stdout(Stdio::null()).stderr(err).spawn().unwrap();
+    let watch = Watch { child, said };
+    watch.rests(1);
+    watch.hears("is on FUSE, where what other machines write is not announced. Looking every 2s instead");
+    // As another machine would: not through what is mounted.
+    it.write("drover/new/b.toml", &task("b", "echo 1 >b"));
+    watch.rests(2);
+    assert_eq!(it.landed(), ["a", "b"]);
+    assert_eq!(watch.said().matches("is on FUSE").count(), 1, "{}", watch.said());
+    watch.stop(0);
+}
+
+#[test]
 fn inputs_that_are_committed_or_landed_make_their_tasks_run_again_and_two_that_feed_each_other_end() {
     let with = |id: &str, script: &str, inputs: &str| format!("{}inputs = [\"{inputs}\"]\n", task(id, script));
     let after = "depends_on = [\"a\"]\n";
