@@ -18,8 +18,10 @@ pub fn interrupt(state_dir: &Path, aid: &Aid) {
     }
 }
 
+/// The directories in one: of attempts, or of the steps of one, beside which files stand.
 fn names(dir: &Path) -> Vec<PathBuf> {
-    fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path()).collect()
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter(|e| e.file_type().is_ok_and(|kind| kind.is_dir())).map(|e| e.path()).collect()
 }
 
 /// Has what still runs of these attempts ended, all of them at once, and waits until it has.

@@ -37,8 +37,8 @@ pub struct Own {
 
 impl Repo {
     /// Looks for commits that were made in a worktree since `base`, beside `known` and what it
-    /// contains, and keeps those that do not become part of what lands.
-    pub(super) fn own_commits(&self, wt: &Worktree, base: &Oid, known: &Oid) -> Result<Own> {
+    /// contains, and keeps those that do not become part of what lands, beside `keep_ref`.
+    pub(super) fn own_commits(&self, wt: &Worktree, base: &Oid, known: &Oid, keep_ref: &str) -> Result<Own> {
         let head = self.head_of(wt).filter(|head| self.is_commit(head));
         let mut own = Own::default();
         let made = match &head {
@@ -56,7 +56,7 @@ impl Repo {
         let mut ends = self.log_of(wt);
         ends.extend(head.clone());
         for end in self.loose_ends(ends, base, known, own.head.as_ref())? {
-            let name = format!("{}-made-{}", Self::attempt_ref(wt.name()), &end.as_str()[..12]);
+            let name = format!("{}-made-{}", without_step(keep_ref), &end.as_str()[..12]);
             if self.is_whole(&end, base)? {
                 self.keep(&name, &end)?;
                 own.kept.push(name);
@@ -199,6 +199,12 @@ impl Repo {
         let text = end_of(&self.admin_dir(wt).join("logs/HEAD"), MAX_LOG).unwrap_or_default();
         text.lines().filter_map(|line| Oid::parse(line.split(' ').nth(1)?)).filter(|oid| oid.as_str().bytes().any(|b| b != b'0')).collect()
     }
+}
+
+/// `refs/drover/attempts/<attempt>` of `refs/drover/attempts/<attempt>-s<n>`.
+fn without_step(keep_ref: &str) -> &str {
+    let whole = |(rest, n): (_, &str)| (!n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())).then_some(rest);
+    keep_ref.rsplit_once("-s").and_then(whole).unwrap_or(keep_ref)
 }
 
 /// The end of a file, if it is a plain one.

@@ -54,7 +54,7 @@ impl Repo {
             }
         }
         let unchanged = self.tree_of(base)? == tree;
-        let own = self.own_commits(wt, base, parent)?;
+        let own = self.own_commits(wt, base, parent, keep_ref)?;
         if !unchanged || own.head.is_some() {
             // Objects that the agent's own git wrote are not written, nor synced, again.
             self.sync_objects()?;

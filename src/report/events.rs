@@ -53,6 +53,8 @@ impl Events {
 
     fn write(&mut self, line: &str) {
         let Some(out) = &mut self.out else { return };
+        // The same to whoever reads it, and no command to a runner that looks on. Only strings can hold it.
+        let line = line.replace("##[", "#\\u0023[");
         // One write a line: whoever follows the file never sees half of two.
         let written = out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush());
         if let Err(e) = written {

@@ -199,9 +199,10 @@ pub fn ran(output: &Output) -> Ran {
     }
 }
 
-/// Waits until something has happened; a generous deadline turns a hang into a failure.
+/// Waits until something has happened; a generous deadline turns a hang into a failure. What it waits
+/// for is put into words only then.
 #[track_caller]
-pub fn until(what: &str, mut happened: impl FnMut() -> bool) {
+pub fn until(what: impl std::fmt::Display, mut happened: impl FnMut() -> bool) {
     let start = Instant::now();
     while !happened() {
         assert!(start.elapsed() < Duration::from_secs(180), "waited three minutes for: {what}");

@@ -74,6 +74,20 @@ fn a_hook_may_add_to_the_message_and_not_take_the_record_from_it() {
 }
 
 #[test]
+fn what_hooks_had_committed_is_not_taken_for_what_the_next_attempt_made() {
+    let script = "grep -q 'Drover-Task: t@' $1 && echo '  Drover-Task: other@1:0000000000000000' >>$1; true";
+    let it = with(("commit-msg", script), ON, "retry = { max_attempts = 1 }");
+    it.write("drover/u.toml", "[[task]]\nid = \"u\"\ntitle = \"U\"\npriority = -1\nprompt = \"$ echo 1 >u\"\n");
+    it.write("drover.toml", &it.read("drover.toml").replace("workers = 4", "workers = 1"));
+    let it = it.commit("one after the other");
+    let ran = it.drover(&["apply"]).expect(1);
+    assert_eq!(it.landed(), ["u"]);
+    assert!(!ran.err.contains("WARN"), "{}", ran.err);
+    let kept = it.git(&["for-each-ref", "--format=%(subject)", "refs/drover/attempts/*-hooks-*"]);
+    assert_eq!(kept, "T\nU");
+}
+
+#[test]
 fn a_hook_that_hangs_is_ended_by_the_tasks_time_out() {
     let it = with(("pre-commit", "sleep 600"), ON, "timeout = \"1s\"\nretry = { max_attempts = 1 }");
     let ran = it.drover(&["apply"]).expect(1);

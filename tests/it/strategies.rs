@@ -162,6 +162,9 @@ fn nobody_forges_a_record_by_committing_one() {
         assert!(!it.git(&["log", "--format=%s%n%b", "main"]).contains(line.trim()), "{strategy}");
         let kept = it.git(&["for-each-ref", "--format=%(contents)", "refs/drover/attempts/*-made-*"]);
         assert!(kept.contains(line.trim()), "{strategy}: kept beside: {kept}");
+        let attempt = it.git(&["log", "-1", "--format=%(trailers:key=Drover-Attempt,valueonly)", "main"]);
+        let names = it.git(&["for-each-ref", "--format=%(refname)", "refs/drover/attempts/*-made-*"]);
+        assert!(names.starts_with(&format!("refs/drover/attempts/{}-made-", attempt.trim())), "{names}");
     }
 }
 

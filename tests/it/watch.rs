@@ -27,11 +27,11 @@ impl Watch {
     }
     #[track_caller]
     fn hears(&self, words: &str) {
-        until(&format!("it says: {words}\n{}", self.said()), || self.said().contains(words));
+        until(format_args!("it says: {words}\n{self}"), || self.said().contains(words));
     }
     #[track_caller]
     fn rests(&self, times: usize) {
-        until(&format!("it rests for the {times}. time\n{}", self.said()), || self.said().matches("watching: ").count() >= times);
+        until(format_args!("it rests for the {times}. time\n{self}"), || self.said().matches("watching: ").count() >= times);
     }
     fn signal(&self, signal: rustix::process::Signal) {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
@@ -46,6 +46,12 @@ impl Watch {
     fn stop(self, code: i32) -> String {
         self.signal(rustix::process::Signal::INT);
         self.ends(code)
+    }
+}
+
+impl std::fmt::Display for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.said())
     }
 }
 

@@ -9,7 +9,7 @@ use crate::base::Oid;
 use crate::core::{Failure, FailureClass};
 use crate::engine::effects::World;
 use crate::engine::machine::Work;
-use crate::git::{self, Own, Snapshot};
+use crate::git::{self, Own, Repo, Snapshot};
 use crate::model::Policy;
 use crate::process::{self, Ended, Launch, Probe};
 
@@ -53,6 +53,10 @@ pub fn run(world: &World, policy: &Policy, work: &Work, parent: &Oid, given: Tex
     let launch = Launch { aid, argv, env, cwd, stdin: None, timeout, stall_timeout: None, grace, logs, tethered: world.tethered };
     let ended = verify::wait(world, &dir, &launch)?;
     process::sweep(attempt.aid.as_str());
+    // Whatever becomes of it: it must not be taken for what the next attempt in this place made.
+    if let Some(made) = world.repo.worktree_head(&worktree)?.filter(|head| head != parent) {
+        world.repo.keep(&format!("{}-hooks-{}", Repo::attempt_ref(attempt.aid.as_str()), &made.as_str()[..12]), &made)?;
+    }
     if ended != (Ended::Exited { code: 0 }) {
         let message = format!("the repository's commit hooks did not let it pass: {}", verify::words(&ended, timeout));
         return Err(Ends::Broken(with_output(FailureClass::Hook, message, &dir)));

@@ -53,7 +53,7 @@ pub fn violation(world: &World, work: &Work, taken: &Snapshot) -> Result<Option<
     } else {
         taken.paths_changed.iter().for_each(|p| look(p.as_bytes()));
     }
-    let touched = touched.failure(FailureClass::Protected, "that are protected", "protect");
+    let touched = touched.failure(FailureClass::Protected, "under protection", "protect");
     Ok(touched.or_else(|| beyond.failure(FailureClass::Scope, "outside of what it may touch", "paths")))
 }
 

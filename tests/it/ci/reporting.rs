@@ -89,6 +89,17 @@ fn a_failure_of_another_kind_is_an_annotation_too() {
 }
 
 #[test]
+fn events_beside_a_run_are_no_commands_and_say_the_same() {
+    let title = "##[error]evil";
+    let task = format!("[[task]]\nid = \"t\"\ntitle = \"{title}\"\nprompt = \"$ echo x >x\"\n");
+    let it = on_github(repo().file("drover.toml", CONFIG).file("drover/t.toml", &task).commit("Tasks"));
+    let ran = it.drover(&["apply", "--events", "-"]).expect(0);
+    assert!(!ran.out.contains("##["), "{}", ran.out);
+    let lines = ran.out.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    assert!(lines.into_iter().any(|line| line["spec"]["title"] == title), "{}", ran.out);
+}
+
+#[test]
 fn secrets_are_masked_where_nobody_but_the_runner_hears_of_them() {
     let task = "[[task]]\nid = \"t\"\ntitle = \"T\"\nprompt = \"$ echo x >x\"\n";
     let it = on_github(repo().file("drover.toml", CONFIG).file("drover/t.toml", task).commit("Tasks"));
