@@ -53,7 +53,7 @@ impl Context<'_> {
     /// The text with its `${{ … }}` names filled in. A task outside any epic has an empty `epic.id`.
     pub(super) fn fill(&self, text: &str) -> String {
         subst::fill(text, |name| match name {
-            "task.id" => Some(self.task.id.to_string()),
+            "task.id" => Some(self.step.id.to_string()),
             "epic.id" => Some(self.task.epic.as_ref().map(ToString::to_string).unwrap_or_default()),
             "worktree" => Some(self.worktree.to_owned()),
             "port" => self.port.map(|port| port.to_string()),

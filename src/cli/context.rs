@@ -14,6 +14,7 @@ use crate::files::{self, Loaded, Options, Project};
 use crate::git::{Head, Repo};
 use crate::plan::select::{self, Expr, SelectError, Universe};
 use crate::report;
+use crate::store::lock;
 
 /// The directory the program works in.
 pub fn directory(global: &Global) -> Result<PathBuf, Failure> {
@@ -137,7 +138,9 @@ fn refused(error: SelectError) -> Failure {
 
 /// The target that the record is looked up under, also where the files are broken.
 pub fn recorded_target(global: &Global, repo: &Repo) -> Result<String, Failure> {
-    named_or_checked_out(files::configured_target(repo.root(), &options(global)), repo)
+    let named = files::configured_target(repo.root(), &options(global));
+    // Who is at work here stays with its target, whatever is checked out meanwhile.
+    named_or_checked_out(named.or_else(|| lock::served(&repo.state_dir(), repo.root())), repo)
 }
 
 /// The target that the files name, or the branch that is checked out.

@@ -87,17 +87,25 @@ impl Reader<'_> {
     /// The attempt that is asked for.
     fn attempt(&self, state: &State, id: &TaskId) -> Result<Aid, Failure> {
         let dir = self.repo.state_dir();
-        let mut aids: Vec<Aid> = Vec::new();
+        let mut made: BTreeMap<TaskId, Vec<Aid>> = BTreeMap::new();
         let mut after = 0;
         loop {
             let records = redb::read_history(&dir, &self.target, after, PAGE)?;
             let Some(last) = records.last() else { break };
             after = last.seq;
-            aids.extend(records.into_iter().filter_map(|r| match r.fact {
-                Fact::Claimed { task, aid, .. } if task == *id => Some(aid),
-                _ => None,
-            }));
+            for record in records {
+                match record.fact {
+                    Fact::Claimed { task, aid, .. } => made.entry(task).or_default().push(aid),
+                    // They are those of the new name now.
+                    Fact::Moved { from, spec } => {
+                        let moved = made.remove(&from).unwrap_or_default();
+                        made.insert(spec.id.clone(), moved);
+                    }
+                    _ => {}
+                }
+            }
         }
+        let aids = made.remove(id).unwrap_or_default();
         let found = match self.args.attempt {
             Some(n) => n.checked_sub(1).and_then(|i| aids.get(i)).cloned(),
             None => state.last_aid(id).filter(|aid| aids.contains(aid)).cloned().or_else(|| aids.last().cloned()),

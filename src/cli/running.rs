@@ -65,7 +65,7 @@ pub fn run(start: Start<'_>) -> CliResult {
         terminal,
         repo,
         target,
-        open,
+        mut open,
         project,
         selection,
         mut first,
@@ -99,6 +99,7 @@ pub fn run(start: Start<'_>) -> CliResult {
             first.push(Input::Limit(limits));
         }
     }
+    open.lock.serves(&target, repo.root());
     let told = Told::default();
     let (for_signals, words) = (told.clone(), terminal.clone());
     reporters.0.extend(others.0);

@@ -303,6 +303,9 @@ pub struct Completion {
     /// Where the line stood before it, as far as that is known.
     #[serde(default)]
     pub onto: Option<Oid>,
+    /// What its attempt began at, as far as that is known.
+    #[serde(default)]
+    pub base: Option<Oid>,
     #[serde(default)]
     pub blemishes: Blemishes,
 }

@@ -90,7 +90,8 @@ impl Task {
             _ if commit.is_none() => Some(a.base.clone()),
             _ => None,
         });
-        self.completion = Some(Completion { aid: aid.clone(), digest: self.spec.digest.clone(), commit, at, landing, onto, blemishes });
+        let (base, digest) = (self.attempt().map(|a| a.base.clone()), self.spec.digest.clone());
+        self.completion = Some(Completion { aid: aid.clone(), digest, commit, at, landing, onto, base, blemishes });
         self.phase = Phase::Completed;
         self.renewed.clear();
         (self.suspended, self.marked) = (false, None);

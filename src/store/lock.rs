@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags};
 use rustix::io::{Errno, FdFlags};
+use serde::{Deserialize, Serialize};
 
 use super::{StoreError, dir};
 use crate::base::text::one_line;
@@ -21,6 +22,15 @@ use crate::base::text::one_line;
 const CAREFULLY: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK);
 /// What is read of the holder's line, in bytes, and shown, in characters.
 const HOLDER: usize = 300;
+/// The most that is read of what the holder says of itself, in bytes.
+const SERVED: u64 = 16 << 10;
+
+/// The second line of the file, once it is known: what the holder is at work on.
+#[derive(Serialize, Deserialize)]
+struct Served {
+    target: String,
+    root: PathBuf,
+}
 
 /// Held as long as any descriptor of it is open, in this process or a child. Dropping it closes
 /// this process's own.
@@ -57,6 +67,19 @@ pub fn is_held(dir: &Path) -> bool {
         return false;
     };
     rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+}
+
+/// The target of whoever holds the lock of a state directory right now, if it is at work in this
+/// checkout. Writes nothing.
+pub fn served(dir: &Path, root: &Path) -> Option<String> {
+    let file = OpenOptions::new().read(true).custom_flags(CAREFULLY.bits().cast_signed()).open(dir.join("lock")).ok()?;
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) != Err(Errno::WOULDBLOCK) {
+        return None;
+    }
+    let mut text = String::new();
+    file.take(SERVED).read_to_string(&mut text).ok()?;
+    let Served { target, root: theirs } = serde_json::from_str(text.lines().nth(1)?).ok()?;
+    (theirs == root).then_some(target)
 }
 
 /// The lock, not inherited: for a moment's work without children.
@@ -113,7 +136,7 @@ fn lock_now(file: &File) -> Result<bool, Errno> {
 fn holder(file: &mut File) -> String {
     let mut bytes = Vec::new();
     let _ = file.take(HOLDER as u64).read_to_end(&mut bytes);
-    match one_line(&String::from_utf8_lossy(&bytes), HOLDER) {
+    match one_line(String::from_utf8_lossy(&bytes).lines().next().unwrap_or_default(), HOLDER) {
         line if line.is_empty() => "it did not say which".into(),
         line => line,
     }
@@ -134,6 +157,15 @@ impl ActiveLock {
     /// touches the repository is left; dropping the lock instead waits for such children.
     pub fn release(self) {
         let _ = rustix::fs::flock(&self.file, FlockOperation::Unlock);
+    }
+
+    /// Says what the holder is at work on, for whoever asks while another branch is checked out.
+    pub fn serves(&mut self, target: &str, root: &Path) {
+        let served = Served { target: target.to_owned(), root: root.to_owned() };
+        // A root that is no text is not found again, and on a full disk it stays unsaid.
+        if let Ok(line) = serde_json::to_string(&served) {
+            let _ = writeln!(self.file, "{line}");
+        }
     }
 
     /// Says who holds it, as well as that can be done: on a full disk it stays unsaid.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::fixture::{CONFIG, Fixture, repo};
+use crate::fixture::{CONFIG, Fixture, repo, until};
 
 /// An agent that notes its prompt, and makes one file of another.
 fn project(more: &str) -> Fixture {
@@ -57,6 +57,28 @@ fn a_task_in_the_checkout_is_compared_with_what_had_landed_when_it_began() {
     assert!(it.drover(&["apply"]).expect(0).out.contains("Nothing to do"));
     it.write("api/a", "two\n");
     it.git(&["commit", "-qam", "another api"]);
+    it.drover(&["apply"]).expect(0);
+    assert_eq!(it.read("out/client"), "TWO\n");
+    assert!(it.drover(&["apply"]).expect(0).out.contains("Nothing to do"));
+}
+
+#[test]
+fn what_others_change_of_them_while_the_task_runs_was_not_seen_by_it() {
+    let it = project("inputs = [\"api/*\", \"out/*\"]\n");
+    let (begun, gate) = (it.outside("begun"), it.outside("gate"));
+    let config = it.read("drover.toml");
+    let waits = format!("touch {}; while [ ! -e {} ]; do sleep 0.02; done", begun.display(), gate.display());
+    it.write("drover.toml", &config.replace(">out/client", &format!(">out/client; {waits}")));
+    it.git(&["commit", "-qam", "slowly"]);
+    let child = it.spawn(&["apply"]);
+    until("it has read them", || begun.exists());
+    it.write("api/a", "two\n");
+    it.git(&["commit", "-qam", "another api"]);
+    fs::write(gate, "").unwrap();
+    assert!(child.wait_with_output().unwrap().status.success());
+    assert_eq!(it.read("out/client"), "ONE\n");
+    let plan = it.drover(&["plan", "--detailed-exitcode"]).expect(2).out;
+    assert!(plan.contains("api/a changed") && !plan.contains("out/client changed"), "{plan}");
     it.drover(&["apply"]).expect(0);
     assert_eq!(it.read("out/client"), "TWO\n");
     assert!(it.drover(&["apply"]).expect(0).out.contains("Nothing to do"));

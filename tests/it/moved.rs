@@ -44,6 +44,7 @@ fn a_renamed_task_keeps_what_was_done_here_and_in_a_clone() {
     assert_eq!((json["moved"][0]["from"].as_str(), json["moved"][0]["to"].as_str()), (Some("a"), Some("second")));
     assert_eq!((json["pending"].as_bool(), json["summary"]["moved"].as_u64()), (Some(false), Some(1)));
     has_nothing_to_do(&it, &["b", "second"]);
+    assert_eq!(it.drover(&["logs", "second", "--format", "json"]).expect(0).json()["task"], "second");
     assert!(!it.drover(&["plan"]).expect(0).out.contains("second"), "it is told once");
     // Renamed again, with the chain of blocks that this makes, in a clone that knows nothing else.
     let third = second.replace("\"second\"", "\"third\"").replace("to = \"third\"", "to = \"second\"") + &moved("second", "third");

@@ -39,7 +39,9 @@ pub struct Desk {
 #[derive(Default)]
 struct Said {
     /// Why the files are not taken over.
-    refused: Option<String>,
+    refused: Option<(Exit, String)>,
+    /// The files have mistakes, in words.
+    broken: Option<String>,
     notes: BTreeSet<String>,
     /// Tasks that ran again for their inputs since a person last changed anything.
     renewed: BTreeSet<TaskId>,
@@ -127,7 +129,7 @@ impl Desk {
                 Reply::Files { changes: plan.changes.len(), settings: plan.policy_changed }
             }
             Err(failure) => {
-                self.say(Some(failure.message.clone()));
+                self.say(Some((failure.exit, failure.message.clone())));
                 Reply::Refused { why: failure.message }
             }
         };
@@ -235,14 +237,25 @@ impl Desk {
     }
 
     /// Why the files are not taken over, once.
-    fn say(&self, refused: Option<String>) {
+    fn say(&self, refused: Option<(Exit, String)>) {
         let mut said = self.locked();
         if said.refused != refused
-            && let Some(why) = &refused
+            && let Some((_, why)) = &refused
         {
             self.terminal.warn(why);
         }
         said.refused = refused;
+    }
+
+    /// Whether the files cannot be read for what is wanted, and why, in words.
+    pub fn note_broken(&self, why: Option<String>) {
+        self.locked().broken = why;
+    }
+
+    /// What the files say and is not in force: with it not all is done, whatever the record says.
+    pub fn unmet(&self) -> Option<(Exit, String)> {
+        let said = self.locked();
+        said.broken.clone().map(|why| (Exit::Unfit, why)).or_else(|| said.refused.clone())
     }
 
     /// Settings that are not taken over while it runs.

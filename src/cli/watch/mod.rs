@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 
 use super::args::{Global, WatchArgs};
-use super::exit::{CliResult, Failure};
+use super::exit::{CliResult, Exit, Failure};
 use super::reports::Reports;
 use super::running::{self, Lead, Start};
 use super::telling::Telling;
@@ -55,7 +55,7 @@ pub fn run(global: &Global, terminal: &Terminal, args: &WatchArgs) -> CliResult 
     if !begin {
         rest.say(&open.state);
     }
-    let desk = Desk::new(terminal.clone(), repo.clone(), target.clone(), args.select.clone(), &project.policy);
+    let desk = Arc::new(Desk::new(terminal.clone(), repo.clone(), target.clone(), args.select.clone(), &project.policy));
     let watcher = Watcher::new(args.poll);
     let (files, asked) = mailbox(watcher.waker());
     let tree = Tree {
@@ -71,7 +71,7 @@ pub fn run(global: &Global, terminal: &Terminal, args: &WatchArgs) -> CliResult 
         place: None,
         blocked: None,
         stands_by: None,
-        desk: Arc::new(desk),
+        desk: desk.clone(),
         asked,
         open: Vec::new(),
         stuck: false,
@@ -82,7 +82,7 @@ pub fn run(global: &Global, terminal: &Terminal, args: &WatchArgs) -> CliResult 
     };
     let mut told = telling.into_reporters();
     told.0.push(Box::new(rest));
-    running::run(Start {
+    let ended = running::run(Start {
         terminal,
         repo,
         target,
@@ -96,6 +96,13 @@ pub fn run(global: &Global, terminal: &Terminal, args: &WatchArgs) -> CliResult 
         tethered: args.conduct.tethered || terminal.console.ci.is_some(),
         reports: Reports::new(global, &args.conduct)?,
         watch: Some(Lead { begin, start: Box::new(start), files }),
+    })?;
+    Ok(match (ended, desk.unmet()) {
+        (Exit::Done, Some((exit, why))) => {
+            terminal.warn(&format!("not done: the files say more than this watch took over: {}", why.lines().next().unwrap_or_default()));
+            exit
+        }
+        (ended, _) => ended,
     })
 }
 

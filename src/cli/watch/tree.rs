@@ -258,17 +258,20 @@ impl Tree {
         let shown =
             if loaded.report.is_empty() { String::new() } else { loaded.report.graphical(self.terminal.color_err, self.terminal.width) };
         let news = std::mem::replace(&mut self.shown, shown.clone()) != shown;
+        self.desk.note_broken(None);
         if let Some(why) = context::no_profile(self.options.profile.as_deref(), &loaded) {
+            self.desk.note_broken(Some(why.clone()));
             if std::mem::replace(&mut self.shown, why.clone()) != why {
                 self.terminal.warn(&format!("{why}\n  What the files said before stays in force."));
             }
             return None;
         }
         let Some(project) = loaded.project else {
+            let mistakes = format!("the files have {}", count(loaded.report.errors(), "mistake"));
+            self.desk.note_broken(Some(mistakes.clone()));
             if news {
                 self.terminal.diagnostics(&shown);
-                let mistakes = count(loaded.report.errors(), "mistake");
-                self.terminal.warn(&format!("the files have {mistakes}: what they said before stays in force until they are mended"));
+                self.terminal.warn(&format!("{mistakes}: what they said before stays in force until they are mended"));
             }
             return None;
         };

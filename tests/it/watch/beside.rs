@@ -108,3 +108,45 @@ fn a_word_on_files_that_the_watch_reads_otherwise_counts_for_nothing() {
     until("it is done", || it.landed().len() == 6);
     watch.stop(0);
 }
+
+#[test]
+fn on_another_branch_what_is_at_work_is_seen_and_ordered_all_the_same() {
+    let it = repo().file("drover.toml", &CONFIG.replace("target = \"main\"\n", ""));
+    let (begun, gate) = (it.outside("begun"), it.outside("gate"));
+    let waits = task("a", &format!("touch {}; while [ ! -e {} ]; do sleep 0.02; done", begun.display(), gate.display()));
+    let it = it.file("drover/t.toml", &waits).commit("tasks");
+    let watch = Watch::start(&it, &[]);
+    until("a is at work", || begun.exists());
+    for way in [["checkout", "-qb", "feature"], ["checkout", "-q", "--detach"]] {
+        it.git(&way);
+        let status = it.drover(&["status", "--format", "json"]).expect(0).json();
+        assert_eq!(status["tasks"][0]["status"], "in_progress", "{status}");
+        it.drover(&["hint", "a", "Mind the gap."]).expect(0);
+    }
+    it.drover(&["cancel", "a"]).expect(0);
+    until("it is cancelled", || it.statuses() == [("a".into(), "cancelled".into())]);
+    watch.stop(5);
+    // Nobody is at work: what is checked out counts.
+    it.git(&["checkout", "-q", "feature"]);
+    assert!(it.drover(&["status"]).expect(78).err.contains("`feature`"));
+}
+
+#[test]
+fn a_watch_whose_files_say_more_than_it_took_over_does_not_end_as_done() {
+    let tasks = |text: &str| (1..=3).map(|n| task(&format!("t{n}"), &format!("echo {text} >t{n}"))).collect::<String>();
+    let it = project(&tasks("1"));
+    let watch = Watch::start(&it, &[]);
+    watch.rests(1);
+    it.write("drover/t.toml", "[[task]\n");
+    watch.hears("the files have 1 mistake");
+    assert!(watch.stop(78).contains("not done"));
+    it.write("drover/t.toml", &tasks("1"));
+    let watch = Watch::start(&it, &[]);
+    watch.rests(1);
+    it.write("drover/t.toml", &tasks("2"));
+    watch.hears("--allow-reruns");
+    assert!(watch.stop(3).contains("not done"));
+    let watch = Watch::start(&it, &["--allow-reruns"]);
+    watch.rests(1);
+    watch.stop(0);
+}
