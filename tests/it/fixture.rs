@@ -199,10 +199,15 @@ pub fn ran(output: &Output) -> Ran {
     }
 }
 
-/// Waits until something has happened; a generous deadline turns a hang into a failure. What it waits
-/// for is put into words only then.
+/// Waits until something has happened; a generous deadline turns a hang into a failure.
 #[track_caller]
-pub fn until(what: impl std::fmt::Display, mut happened: impl FnMut() -> bool) {
+pub fn until(what: &str, happened: impl FnMut() -> bool) {
+    until_told(&what, happened);
+}
+
+/// The same, with words that are put together only where it is in vain.
+#[track_caller]
+pub fn until_told(what: &dyn std::fmt::Display, mut happened: impl FnMut() -> bool) {
     let start = Instant::now();
     while !happened() {
         assert!(start.elapsed() < Duration::from_secs(180), "waited three minutes for: {what}");

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Child, Stdio};
 
-use crate::fixture::{CONFIG, Fixture, repo, until};
+use crate::fixture::{CONFIG, Fixture, repo, until, until_told};
 
 /// A watch under way; what it says goes into a file.
 struct Watch {
@@ -27,11 +27,11 @@ impl Watch {
     }
     #[track_caller]
     fn hears(&self, words: &str) {
-        until(format_args!("it says: {words}\n{self}"), || self.said().contains(words));
+        until_told(&format_args!("it says: {words}\n{self}"), || self.said().contains(words));
     }
     #[track_caller]
     fn rests(&self, times: usize) {
-        until(format_args!("it rests for the {times}. time\n{self}"), || self.said().matches("watching: ").count() >= times);
+        until_told(&format_args!("it rests for the {times}. time\n{self}"), || self.said().matches("watching: ").count() >= times);
     }
     fn signal(&self, signal: rustix::process::Signal) {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
