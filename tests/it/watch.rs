@@ -645,3 +645,17 @@ fn a_watch_that_begins_at_rest_is_of_everything_whatever_ran_last() {
     watch.stop(0);
     assert_eq!(it.landed(), ["a", "b", "a"]);
 }
+
+#[test]
+fn what_waits_for_the_checkout_is_published_once_nothing_is_in_its_way() {
+    let it = project(&task("a", "echo 1 >a"));
+    let watch = Watch::start(&it, &[]);
+    watch.rests(1);
+    it.write("a", "mine\n");
+    it.write("drover/t.toml", &task("a", "echo 2 >a"));
+    watch.rests(2);
+    watch.hears("! 1 landed, waiting for your checkout: a");
+    it.git(&["checkout", "-q", "a"]);
+    until("it is published", || it.read("a") == "2\n");
+    watch.stop(0);
+}

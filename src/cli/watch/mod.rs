@@ -7,7 +7,6 @@ mod desk;
 mod tree;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 
 use super::args::{Global, WatchArgs};
@@ -29,7 +28,7 @@ use crate::plan::select::Universe;
 use crate::report::Reporter;
 use crate::watch::{Interest, Waker, Watcher};
 use desk::Desk;
-use tree::Tree;
+use tree::{Rounds, Tree};
 
 pub fn run(global: &Global, terminal: &Terminal, args: &WatchArgs) -> CliResult {
     ci::refuse_untrusted(&args.conduct)?;
@@ -50,13 +49,14 @@ pub fn run(global: &Global, terminal: &Terminal, args: &WatchArgs) -> CliResult 
     // At rest it holds all the same for what comes: the last run may have been of other tasks.
     let at_rest = || vec![Input::Select { selection: selection.clone() }];
     let first: Vec<Input> = if begin { opening.inputs.into_iter().chain([reconcile]).collect() } else { at_rest() };
-    let rounds = Arc::new(AtomicU64::new(0));
-    let rest = Rest { terminal: terminal.clone(), rounds: rounds.clone() };
+    let rounds = Arc::new(Rounds::default());
+    let watcher = Watcher::new(args.poll);
+    let rest =
+        Rest { terminal: terminal.clone(), repo: repo.clone(), target: target.clone(), rounds: rounds.clone(), waker: watcher.waker() };
     if !begin {
         rest.say(&open.state);
     }
     let desk = Arc::new(Desk::new(terminal.clone(), repo.clone(), target.clone(), args.select.clone(), &project.policy));
-    let watcher = Watcher::new(args.poll);
     let (files, asked) = mailbox(watcher.waker());
     let tree = Tree {
         terminal: terminal.clone(),
@@ -158,8 +158,11 @@ fn whole(global: &Global, terminal: &Terminal, repo: &Repo, args: &WatchArgs, ho
 /// Says when there is nothing left to do.
 struct Rest {
     terminal: Terminal,
+    repo: Repo,
+    target: String,
     /// Runs that ended.
-    rounds: Arc<AtomicU64>,
+    rounds: Arc<Rounds>,
+    waker: Waker,
 }
 
 impl Rest {
@@ -175,7 +178,9 @@ impl Rest {
 impl Reporter for Rest {
     fn fact(&mut self, state: &State, _: u64, _: Millis, fact: &Fact) {
         if matches!(fact, Fact::RunEnded { .. }) {
-            self.rounds.fetch_add(1, Ordering::SeqCst);
+            self.rounds.ended(&self.repo, &self.target);
+            // What was no reason while it lasted may be one now, and nothing else need move any more.
+            self.waker.wake();
             if state.flow == crate::core::Flow::Running {
                 self.say(state);
             }

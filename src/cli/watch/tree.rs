@@ -2,9 +2,8 @@
 //! are read, and what they say is put to the desk.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::desk::{Desk, News};
@@ -37,7 +36,7 @@ pub struct Tree {
     /// What was said last of what is wrong with the files.
     pub shown: String,
     /// Runs that ended, and how many of them had when it was last looked.
-    pub rounds: (Arc<AtomicU64>, u64),
+    pub rounds: (Arc<Rounds>, u64),
     pub place: Option<Place>,
     /// Why the files are not read now, as it was said.
     pub blocked: Option<String>,
@@ -58,6 +57,30 @@ pub struct Place {
     tip: Option<Oid>,
     /// When its index and its configuration were last written.
     written: [Option<std::time::SystemTime>; 2],
+}
+
+impl Place {
+    fn of(repo: &Repo, target: &str) -> Self {
+        let written = |file: PathBuf| std::fs::metadata(file).and_then(|m| m.modified()).ok();
+        let written = [written(repo.index()), written(repo.common_dir().join("config"))];
+        Self { tip: repo.branch_tip(target).ok().flatten(), written }
+    }
+}
+
+/// Runs that ended, and where git stood when the last one did: what a run moved itself is no reason for another.
+#[derive(Default)]
+pub struct Rounds(Mutex<(u64, Option<Place>)>);
+
+impl Rounds {
+    pub fn ended(&self, repo: &Repo, target: &str) {
+        let place = Place::of(repo, target);
+        let mut rounds = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        *rounds = (rounds.0 + 1, Some(place));
+    }
+
+    fn now(&self) -> (u64, Option<Place>) {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
 }
 
 /// Whether the files may be read.
@@ -137,12 +160,11 @@ impl Tree {
             let interest = self.interest(Vec::new());
             self.watcher.follow(interest);
         }
+        let (rounds, at_end) = self.rounds.0.now();
+        let ended = std::mem::replace(&mut self.rounds.1, rounds) != rounds;
         let place = self.standing();
-        let ended = self.rounds.0.load(Ordering::SeqCst);
-        let moved = self.place.replace(place.clone()).is_some_and(|before| before != place);
-        // What a run moved itself before it ended is no reason for another.
-        let ended = std::mem::replace(&mut self.rounds.1, ended) != ended;
-        let moved = moved && !ended;
+        let before = self.place.replace(place.clone());
+        let moved = if ended { at_end } else { before }.is_some_and(|before| before != place);
         let resumed = stood_by.is_some() && self.stands_by.is_none();
         let meant = if matches!(gate, Gate::Open) { self.meant() } else { Vec::new() };
         if !changed && !moved && !ended && stood_by == self.stands_by && meant.is_empty() {
@@ -188,9 +210,7 @@ impl Tree {
     }
 
     fn standing(&self) -> Place {
-        let written = |file: PathBuf| std::fs::metadata(file).and_then(|m| m.modified()).ok();
-        let written = [written(self.repo.index()), written(self.repo.common_dir().join("config"))];
-        Place { tip: self.repo.branch_tip(&self.target).ok().flatten(), written }
+        Place::of(&self.repo, &self.target)
     }
 
     /// The files as they are while nothing changes. `None`: a git began something meanwhile, and what

@@ -224,7 +224,9 @@ impl Teller {
                 if self.held[0].replace(why.clone()).as_ref() == Some(why) {
                     return None;
                 }
-                Entry::new(Normal, Hue::Changed, '!', format!("landed, but waiting for your checkout: {}", one_line(why, MESSAGE)))
+                // What is in the way of a merge says that it waits itself.
+                let says = if why.contains("waiting") { "" } else { "landed, but waiting for your checkout: " };
+                Entry::new(Normal, Hue::Changed, '!', format!("{says}{}", one_line(why, MESSAGE)))
             }
             Fact::GitChanged { found, .. } if found.is_empty() => {
                 Entry::new(Normal, Hue::Good, '=', "what git was given to run is gone again")
