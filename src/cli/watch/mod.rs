@@ -46,9 +46,11 @@ pub fn run(global: &Global, terminal: &Terminal, args: &WatchArgs) -> CliResult 
     let begin = !same || repo.is_watched() || !apply::is_settled(&repo, &target, &open.state, &selection);
     plan.notes.iter().for_each(|n| terminal.note(n));
     let reconcile = apply::reconcile_input(&project.policy, &plan);
-    // At rest it holds all the same for what comes: the last run may have been of other tasks.
-    let at_rest = || vec![Input::Select { selection: selection.clone() }];
-    let first: Vec<Input> = if begin { opening.inputs.into_iter().chain([reconcile]).collect() } else { at_rest() };
+    let first = match begin {
+        true => opening.inputs.into_iter().chain([reconcile]).collect(),
+        // It holds all the same for what comes: the last run may have been of other tasks.
+        false => vec![Input::Select { selection: selection.clone() }],
+    };
     let rounds = Arc::new(Rounds::default());
     let watcher = Watcher::new(args.poll);
     let rest =
@@ -76,10 +78,8 @@ pub fn run(global: &Global, terminal: &Terminal, args: &WatchArgs) -> CliResult 
         open: Vec::new(),
         stuck: false,
     };
-    let start = move |handle: Handle| {
-        // It ends with the process: nothing it does is unfinished business.
-        std::thread::spawn(move || tree.follow(&handle));
-    };
+    // It ends with the process: nothing it does is unfinished business.
+    let start = move |handle: Handle| drop(std::thread::spawn(move || tree.follow(&handle)));
     let mut told = telling.into_reporters();
     told.0.push(Box::new(rest));
     let ended = running::run(Start {
@@ -97,13 +97,18 @@ pub fn run(global: &Global, terminal: &Terminal, args: &WatchArgs) -> CliResult 
         reports: Reports::new(global, &args.conduct)?,
         watch: Some(Lead { begin, start: Box::new(start), files }),
     })?;
-    Ok(match (ended, desk.unmet()) {
+    Ok(held_against_the_files(terminal, ended, &desk))
+}
+
+/// What is done of the record is not all, where the files say more.
+fn held_against_the_files(terminal: &Terminal, ended: Exit, desk: &Desk) -> Exit {
+    match (ended, desk.unmet()) {
         (Exit::Done, Some((exit, why))) => {
             terminal.warn(&format!("not done: the files say more than this watch took over: {}", why.lines().next().unwrap_or_default()));
             exit
         }
         (ended, _) => ended,
-    })
+    }
 }
 
 /// Where what is said of the files is put in, and comes out.
