@@ -48,7 +48,7 @@ fn on_a_terminal_status_is_drawn_anew_beside_an_apply_until_it_is_stopped() {
     interrupt(&mut watch);
     until("what was shown last stays, with the cursor below it", || {
         text.extend(shown.recv_timeout(Duration::from_millis(100)));
-        text.ends_with("\u{1b}[J")
+        text.ends_with("\u{1b}[J\r\r\n")
     });
     assert!(text.contains("\u{1b}[H") && !text.contains("\u{1b}[?"), "no mode of the terminal is changed: {text:?}");
 }

@@ -16,7 +16,8 @@ pub fn frame(text: &str, rows: usize, columns: usize) -> String {
         shown.push(clipped(&format!("  … {hidden} lines more"), columns));
         shown.extend(lines[1 + hidden..].iter().map(|line| clipped(line, columns)));
     }
-    format!("\u{1b}[H{}\u{1b}[J", shown.iter().map(|line| format!("{line}\u{1b}[K\r\n")).collect::<String>())
+    // It ends with a line, so that it is written in one piece: whoever is ended leaves all of it or nothing.
+    format!("\u{1b}[H{}\u{1b}[J\r\n", shown.join("\u{1b}[K\r\n"))
 }
 
 /// What stands on the screen goes up, so that it can be scrolled back to.
@@ -63,9 +64,9 @@ mod tests {
         let text: String = (0..30).map(|n| format!("line {n}\n")).collect();
         let drawn = frame(&text, 10, 80);
         let lines: Vec<&str> = drawn.split("\u{1b}[K\r\n").collect();
-        assert_eq!(lines.len(), 10, "{drawn:?}");
+        assert_eq!(lines.len(), 9, "{drawn:?}");
         assert_eq!((lines[0], lines[1], lines[2]), ("\u{1b}[Hline 0", "  … 22 lines more", "line 23"));
-        assert_eq!((lines[8], lines[9]), ("line 29", "\u{1b}[J"));
+        assert_eq!(lines[8], "line 29\u{1b}[J\r\n");
     }
 
     #[test]
