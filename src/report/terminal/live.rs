@@ -56,22 +56,24 @@ impl Live {
         let status = |id: &TaskId| state.view(id).map(|view| view.status);
         let selected: Vec<Status> = state.tasks.keys().filter(|id| state.selection.holds(id)).filter_map(status).collect();
         let done = selected.iter().filter(|s| **s == Status::Completed).count();
-        let landed = state.tasks.values().filter(|t| t.completion.as_ref().is_some_and(|c| c.at >= began)).count();
+        let landings = state.tasks.values().filter_map(|t| Some(t.completion.as_ref()?.at)).filter(|landed| *landed >= began);
+        let (landed, last) = landings.fold((0, began), |(n, last), at| (n + 1, last.max(at)));
         let left = selected.iter().filter(|s| matches!(s, Status::Ready | Status::Claimed | Status::InProgress | Status::Blocked)).count();
         let mut used_here = state.head.run.as_ref().map(|run| run.usage).unwrap_or_default();
         // What has ended is counted already.
         let speaks = |id: &&TaskId| state.view(id).is_some_and(|view| view.phase == Some("agent"));
         self.heard.iter().filter(|(id, _)| speaks(id)).for_each(|(_, heard)| used_here += heard.usage);
-        let left =
-            estimate(at.since(began), landed, left).map(|left| format!(", about {} left", format_duration(left))).unwrap_or_default();
+        let left = estimate(last.since(began), at.since(last), landed, left);
+        let left = left.map(|left| format!(", about {} left", format_duration(left))).unwrap_or_default();
         format!("{at_work} under way, {done} of {} completed{}{left}", selected.len(), used(&used_here))
     }
 }
 
-/// As many tasks as are left take as long as those did that landed in this run.
-fn estimate(elapsed: Duration, landed: usize, left: usize) -> Option<Duration> {
-    let each = elapsed.checked_div(u32::try_from(landed).ok()?)?;
-    each.checked_mul(u32::try_from(left).ok()?).filter(|left| !left.is_zero())
+/// As many tasks as are left take as long as those did that landed in this run, of which `since` has
+/// gone by. Nothing once that is over: nobody knows then.
+fn estimate(took: Duration, since: Duration, landed: u32, left: usize) -> Option<Duration> {
+    let each = took.checked_div(landed)?;
+    each.checked_mul(u32::try_from(left).ok()?)?.checked_sub(since).filter(|left| !left.is_zero())
 }
 
 fn used(usage: &Usage) -> String {
@@ -84,5 +86,19 @@ pub fn parked(lines: &[String]) -> String {
         0 => String::new(),
         1 => format!("{}\r", lines[0]),
         n => format!("{}\r\u{1b}[{}A", lines.join("\n"), n - 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_gets_less_while_time_goes_by() {
+        let seconds = Duration::from_secs;
+        let at = |since| estimate(seconds(20), seconds(since), 2, 3);
+        assert_eq!((at(0), at(4)), (Some(seconds(30)), Some(seconds(26))));
+        assert_eq!((at(30), at(99)), (None, None), "longer than thought");
+        assert_eq!(estimate(seconds(0), seconds(5), 0, 3), None, "nothing has landed yet");
     }
 }
