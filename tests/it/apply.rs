@@ -176,13 +176,13 @@ prompt = "$ cat part >all; echo own >>all"
   [[task.subtask]]
   id = "two"
   title = "Second part"
-  prompt = "$ echo two >>part"
+  prompt = "$ echo two ${{ task.id }} >>part"
   verify = ["grep -q one part"]
 "#,
         )
         .commit("tasks");
     it.drover(&["apply"]).expect(0);
-    assert_eq!(it.read("all"), "one\ntwo\nown\n");
+    assert_eq!(it.read("all"), "one\ntwo whole.two\nown\n");
     assert_eq!(it.landed(), ["whole"]);
     let subjects = it.git(&["log", "--format=%s", "main"]);
     assert!(subjects.contains("First part") && subjects.contains("Second part"), "a commit each: {subjects}");
