@@ -234,6 +234,7 @@ fn the_command_line_page_names_exactly_the_verbs_options_and_exit_codes_that_the
     let documented =
         first_column(section(&text, "## Commands")).iter().map(|c| c.split(' ').next().unwrap().to_owned()).collect::<BTreeSet<_>>();
     assert_eq!(documented, set(verbs.into_iter().filter(|v| *v != "help")));
+    assert_eq!(set(quoted(section(&page("README.md"), "## Status"))), documented);
     let (now, later) = text.split_once("## Not yet").unwrap();
     assert_eq!(options(now), known);
     assert!(options(later).is_disjoint(&known), "announced for later, but there");
