@@ -44,6 +44,7 @@ pub fn epic(global: &Global, terminal: &Terminal, args: &AddEpicArgs) -> CliResu
     // The name is part of a path: what is no id must not become one.
     let stem = EpicId::parse(&args.id).map_or("epic", |_| args.id.as_str());
     let name = site.file(args.place.file.as_deref(), stem)?;
+    site.has_room_for(&args.id, &name)?;
     let (change, line) = files::append(&name, site.text(&name)?, &files::epic_block(&args.id, &args.title));
     site.read_with(std::slice::from_ref(&change))?;
     site.write(&change, &args.place, &args.id, line)

@@ -42,6 +42,20 @@ impl<'a> Site<'a> {
         })
     }
 
+    /// Refuses a second epic of one id or in one file: TOML would say of it that `[epic]` is there twice.
+    pub fn has_room_for(&self, epic: &str, name: &str) -> Result<(), Failure> {
+        let file = |id: &EpicId| files::file_of_epic(&self.project.root, &self.loaded.files, id);
+        let ids = self.project.graph.epics().keys();
+        let Some((id, file)) = ids.filter_map(|id| Some((id, file(id)?))).find(|(id, file)| id.as_str() == epic || *file == name) else {
+            return Ok(());
+        };
+        let help = match id.as_str() == epic {
+            true => format!("`drover add ID --epic {id}` puts a task into it"),
+            false => "a file holds one epic: name another with `--file`".to_owned(),
+        };
+        Err(Failure::unfit(format!("{} holds the epic `{id}` already; nothing was written\n  {help}", one_line(file, 300))))
+    }
+
     /// The name of the file to write into, relative to the root.
     pub fn file(&self, given: Option<&Path>, stem: &str) -> Result<String, Failure> {
         let Some(given) = given else {

@@ -156,7 +156,7 @@ impl Linker<'_> {
             self.findings.push(Diagnostic::error(Code::Cycle, at, message).label("its own epic"));
             return None;
         }
-        if !epics.contains_key(id) && !known.epics.contains(id) {
+        if !epics.contains_key(id) && !known.epics.contains(id) && self.told.insert((at.start, at.len)) {
             let message = format!("`{}` depends on `epic:{id}`, which no file defines", draft.spec.id);
             self.hints += 1;
             let names = epics.keys().map(EpicId::as_str).take(if self.hints > MAX_HINTS { 0 } else { usize::MAX });

@@ -7,7 +7,7 @@ use super::row::{At, Row};
 use super::shape::{MAX_AXES, MAX_VARIANTS};
 use super::tasks::Draft;
 use crate::base::{EpicId, TaskId};
-use crate::model::{Action, Check, CommandLine, Spec, digest_of, subst};
+use crate::model::{Action, CommandLine, Spec, digest_of, subst};
 
 /// The names and values of a matrix, in the order in which they are written.
 type Axes<'t> = Vec<(&'t str, Vec<At<&'t str>>)>;
@@ -16,6 +16,14 @@ type Axes<'t> = Vec<(&'t str, Vec<At<&'t str>>)>;
 pub fn variants(row: &Row<'_>, draft: Draft, errors: &mut Vec<Diagnostic>) -> Vec<Draft> {
     let axes = row.axes("matrix");
     unknown_axes(row, &draft.spec, &axes, errors);
+    foreign_names(row, &draft.spec, errors);
+    let mut variants = combined(row, draft, &axes, errors);
+    // Nothing else is ever filled in there, so an escape has done its work.
+    variants.iter_mut().for_each(|v| fixed_texts(&mut v.spec, &mut |_, text| *text = subst::fill(text, |_| None)));
+    variants
+}
+
+fn combined(row: &Row<'_>, draft: Draft, axes: &Axes<'_>, errors: &mut Vec<Diagnostic>) -> Vec<Draft> {
     let Some(place) = row.place("matrix").filter(|_| !axes.is_empty()) else { return vec![draft] };
     let count = axes.iter().map(|(_, values)| values.len()).fold(1, usize::saturating_mul);
     if count > MAX_VARIANTS {
@@ -27,7 +35,7 @@ pub fn variants(row: &Row<'_>, draft: Draft, errors: &mut Vec<Diagnostic>) -> Ve
     if axes.len() > MAX_AXES || axes.iter().flat_map(|(_, values)| values).any(|v| EpicId::parse(v.value).is_err()) {
         return Vec::new();
     }
-    combinations(&axes).iter().filter_map(|values| variant(&draft, &axes, values).map_err(|e| errors.push(e)).ok()).collect()
+    combinations(axes).iter().filter_map(|values| variant(&draft, axes, values).map_err(|e| errors.push(e)).ok()).collect()
 }
 
 /// Every combination, the last axis running fastest.
@@ -64,9 +72,8 @@ fn variant(draft: &Draft, axes: &Axes<'_>, values: &[At<&str>]) -> Result<Draft,
 
 /// Every text in which the names of a matrix are filled in.
 fn texts(spec: &mut Spec, visit: &mut dyn FnMut(&mut String)) {
-    visit(&mut spec.title);
+    fixed_texts(spec, &mut |_, text| visit(text));
     for step in &mut spec.steps {
-        visit(&mut step.title);
         match &mut step.action {
             Action::Shell(line) => visit(line),
             Action::Prompt { text, agent } => {
@@ -79,16 +86,39 @@ fn texts(spec: &mut Spec, visit: &mut dyn FnMut(&mut String)) {
                 }
             }
         }
-        step.verify.iter_mut().for_each(|c| command(c, visit));
+        step.verify.iter_mut().for_each(|c| visit(&mut c.run));
     }
-    spec.verify.iter_mut().for_each(|c| command(c, visit));
-    [&mut spec.paths, &mut spec.protect, &mut spec.inputs].into_iter().flatten().for_each(&mut *visit);
-    spec.env.values_mut().for_each(visit);
+    spec.verify.iter_mut().for_each(|c| visit(&mut c.run));
 }
 
-fn command(check: &mut Check, visit: &mut dyn FnMut(&mut String)) {
-    check.name.iter_mut().for_each(&mut *visit);
-    visit(&mut check.run);
+/// Those of them that are known when the files are read, each with the key that it is the value of: no name of a
+/// step that runs means anything there.
+fn fixed_texts(spec: &mut Spec, visit: &mut dyn FnMut(&'static str, &mut String)) {
+    visit("title", &mut spec.title);
+    for step in &mut spec.steps {
+        visit("title", &mut step.title);
+        step.verify.iter_mut().filter_map(|c| c.name.as_mut()).for_each(|name| visit("verify", name));
+    }
+    spec.verify.iter_mut().filter_map(|c| c.name.as_mut()).for_each(|name| visit("verify", name));
+    for (key, globs) in [("paths", &mut spec.paths), ("protect", &mut spec.protect), ("inputs", &mut spec.inputs)] {
+        globs.iter_mut().for_each(|glob| visit(key, glob));
+    }
+    spec.env.values_mut().for_each(|value| visit("env", value));
+}
+
+/// Reports names that are not of a matrix where only those are filled in: they would stay as they are written, and
+/// nobody would be told. Each once, at the key if the task has it itself.
+fn foreign_names(row: &Row<'_>, spec: &Spec, errors: &mut Vec<Diagnostic>) {
+    let mut found = BTreeSet::new();
+    fixed_texts(&mut spec.clone(), &mut |key, text| found.extend(subst::foreign(text).into_iter().map(|name| (key, name))));
+    for (key, name) in found {
+        let message = match name.is_empty() {
+            true => "`${{` has no `}}` after it".to_owned(),
+            false => format!("{} is not filled in in `{key}`", quote(&format!("${{{{ {name} }}}}"))),
+        };
+        let help = "only `${{ matrix.NAME }}` is filled in there; write `$${{` for a literal `${{`";
+        errors.push(Diagnostic::error(Code::BadSubstitution, row.place(key).unwrap_or(row.at), message).label("here").help(help));
+    }
 }
 
 /// Reports names of a matrix that the task does not have. Texts can be inherited, so this is

@@ -87,9 +87,14 @@ fn conflict(at: Span, message: String, label: &str, help: &str) -> Diagnostic {
 fn nowhere(block: &Moved, graph: &Graph) -> Diagnostic {
     let to = &block.to.value;
     let message = format!("`{}` is moved to `{to}`, which no file defines", block.from.value);
+    let variant = graph.tasks().keys().find(|id| to.is_ancestor_of(id));
     let part = graph.tasks().values().any(|t| t.steps.iter().any(|s| s.id == *to));
     let near = || nearest(to.as_str(), graph.tasks().keys().map(TaskId::as_str)).map(|n| format!("did you mean {}?", quote(n)));
-    let help = if part { Some(format!("`{to}` is a sub-task; only whole tasks have a record of their own")) } else { near() };
+    let help = match variant {
+        _ if part => Some(format!("`{to}` is a sub-task; only whole tasks have a record of their own")),
+        Some(variant) => Some(format!("`{to}` stands for several tasks, of which one can have the record: name it, such as `{variant}`")),
+        None => near(),
+    };
     Diagnostic::error(Code::MovedConflict, block.to.at, message).label("no such task").maybe_help(help)
 }
 

@@ -60,6 +60,16 @@ pub fn check(text: &str) -> Vec<BadName> {
         .collect()
 }
 
+/// The names in a text that are of no matrix, known or not; an empty one for an opening without an end.
+pub fn foreign(text: &str) -> Vec<String> {
+    let name = |p| match p {
+        Piece::Name(name, _) => axis(name).is_none().then(|| name.to_owned()),
+        Piece::Open(_) => Some(String::new()),
+        _ => None,
+    };
+    pieces(text).into_iter().filter_map(name).collect()
+}
+
 /// The part of a matrix that a name means.
 fn axis(name: &str) -> Option<&str> {
     name.strip_prefix(MATRIX).filter(|axis| !axis.is_empty())

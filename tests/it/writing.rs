@@ -145,8 +145,10 @@ fn an_epic_gets_a_file_and_its_tasks_go_there() {
     let near = it.drover(&["add", "b", "--title", "B", "--run", "true", "--epic", "shopp"]).expect(4);
     assert!(near.err.contains("did you mean `shop`?"), "{}", near.err);
     // A second one has no place in the same file, and the first no second file.
-    it.drover(&["epic", "add", "other", "--title", "O", "--file", "drover/shop.toml"]).expect(78);
-    it.drover(&["epic", "add", "shop", "--title", "O", "--file", "drover/again.toml"]).expect(78);
+    for args in [&["other", "--file", "drover/shop.toml"][..], &["shop"], &["shop", "--file", "drover/again.toml"]] {
+        let refused = it.drover(&[&["epic", "add", "--title", "O"][..], args].concat()).expect(78).err;
+        assert!(refused.contains("drover/shop.toml holds the epic `shop` already; nothing was written"), "{refused}");
+    }
     it.drover(&["epic", "add", "../x", "--title", "X"]).expect(78);
     assert!(!it.path("drover/again.toml").exists() && !it.path("x.toml").exists());
     // What stands without an epic stays without one.

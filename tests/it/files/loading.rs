@@ -295,6 +295,43 @@ fn the_definition_of_a_task_is_what_its_digest_is_of() {
 }
 
 #[test]
+fn what_is_filled_in_nowhere_is_refused_and_an_escape_is_taken_away() {
+    let dir = Dir::new(&[("drover.toml", "[defaults.env]\nPORT = \"${{ port }}\"\n"), ("drover/a.toml", TASK)]);
+    let said = dir.load().report.short();
+    assert!(said.contains("`${{ port }}` is not filled in in `env`"), "{said}");
+    dir.write("drover.toml", b"");
+    for (key, code) in [
+        ("paths = [\"src/${{ task.id }}/**\"]", Some(Code::BadSubstitution)),
+        ("inputs = [\"${{ nothing }}\"]", Some(Code::BadSubstitution)),
+        ("env = { A = \"${{ open\" }", Some(Code::BadSubstitution)),
+        ("[[task.subtask]]\nid = \"s\"\ntitle = \"${{ task.id }}\"\nrun = \"true\"", Some(Code::BadSubstitution)),
+        ("env = { A = \"$${{ port }}\" }", None),
+    ] {
+        dir.write("drover/a.toml", format!("{TASK}{key}\n").as_bytes());
+        assert_eq!(dir.codes(), code.into_iter().collect::<Vec<_>>(), "{key}");
+    }
+    let text = "[[task]]\nid = \"a\"\ntitle = \"Use $${{ github.ref }} in ${{ matrix.x }}\"\nrun = \"true\"\nmatrix = { x = [\"b\"] }\n";
+    dir.write("drover/a.toml", text.as_bytes());
+    assert_eq!(spec(&dir.project(), "a.b").title, "Use ${{ github.ref }} in b");
+}
+
+#[test]
+fn what_is_wrong_with_an_epics_dependency_is_said_once_and_not_for_each_task() {
+    let tasks: String = ["a", "b", "c"].map(|id| format!("[[task]]\nid = \"{id}\"\ntitle = \"T\"\nrun = \"true\"\n")).concat();
+    for wrong in ["epic:nobody", "nobody"] {
+        let epic = format!("[epic]\nid = \"e\"\ntitle = \"E\"\ndepends_on = [\"{wrong}\"]\n{tasks}");
+        assert_eq!(Dir::new(&[("drover.toml", ""), ("drover/e.toml", &epic)]).codes(), [Code::UnknownDependency], "{wrong}");
+    }
+}
+
+#[test]
+fn what_is_moved_to_a_matrix_is_told_to_name_one_of_its_tasks() {
+    let text = "[[task]]\nid = \"a\"\ntitle = \"A\"\nrun = \"true\"\nmatrix = { x = [\"b\"] }\n[[moved]]\nfrom = \"old\"\nto = \"a\"\n";
+    let said = Dir::new(&[("drover.toml", ""), ("drover/a.toml", text)]).load().report.graphical(false, 200);
+    assert!(said.contains("stands for several tasks") && said.contains("such as `a.b`"), "{said}");
+}
+
+#[test]
 fn a_fallback_has_to_be_declared_and_must_not_lead_back() {
     let codes = |agents: &str| {
         let dir = Dir::new(&[("drover.toml", agents), ("drover/a.toml", TASK)]);
