@@ -101,7 +101,6 @@ pub fn run(start: Start<'_>) -> CliResult {
     }
     open.lock.serves(&target, repo.root());
     let told = Told::default();
-    let (for_signals, words) = (told.clone(), terminal.clone());
     reporters.0.extend(others.0);
     let mut herald = telling::herald(&repo, &target, policy, &open);
     let session = Session {
@@ -112,8 +111,9 @@ pub fn run(start: Start<'_>) -> CliResult {
         first,
         stay,
     };
+    let (haste, words, for_signals) = (herald.haste(), terminal.clone(), told.clone());
     let control = |handle: Handle| {
-        signals::listen(handle.clone(), words, for_signals, tethered);
+        signals::listen(handle.clone(), haste, words, for_signals, tethered);
         lead.into_iter().for_each(|(_, start)| start(handle.clone()));
     };
     let root = repo.root();

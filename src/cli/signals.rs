@@ -11,6 +11,7 @@ use super::terminal::Terminal;
 use crate::engine::session::Handle;
 use crate::fault;
 use crate::git;
+use crate::notice::Haste;
 
 /// What a run was told to do from outside.
 #[derive(Clone, Default)]
@@ -41,8 +42,8 @@ const HANG_UP_AFTER: Duration = Duration::from_secs(3);
 /// Listens for signals as long as the runtime lives. First Ctrl-C: claim nothing more. Second,
 /// or SIGTERM or SIGHUP: end what runs. Third: leave at once; the shims stay, and the next
 /// start adopts what they run. Where it is tethered the first one counts as the second, and what
-/// is not through soon after it is left.
-pub fn listen(handle: Handle, terminal: Terminal, told: Told, tethered: bool) {
+/// is not through soon after it is left. Where only receivers of events are waited for, any of them ends that.
+pub fn listen(handle: Handle, haste: Haste, terminal: Terminal, told: Told, tethered: bool) {
     let (Ok(mut int), Ok(mut term), Ok(mut hup)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()))
     else {
@@ -58,6 +59,7 @@ pub fn listen(handle: Handle, terminal: Terminal, told: Told, tethered: bool) {
                 _ = hup.recv() => { told.0.store(TERMINATED, Ordering::SeqCst); presses = presses.max(1) + 1 }
             }
             match presses {
+                1 if haste.begin_if_ending() => terminal.note("receivers of events are not waited for any longer."),
                 1 => {
                     terminal
                         .note("draining: nothing more is started, and what runs may finish. Ctrl-C again ends it; a third leaves at once.");
@@ -67,6 +69,7 @@ pub fn listen(handle: Handle, terminal: Terminal, told: Told, tethered: bool) {
                     let _ = told.0.compare_exchange(0, INTERRUPTED, Ordering::SeqCst, Ordering::SeqCst);
                     terminal.note("interrupting: what runs is ended and its work kept; `drover resume` goes on from it.");
                     handle.interrupt();
+                    haste.begin();
                     if tethered {
                         tokio::spawn(leave_later(terminal.clone(), told.clone()));
                     }

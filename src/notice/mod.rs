@@ -35,14 +35,14 @@ use carrier::Carrier;
 use command::{Command, Form};
 use letter::{LogsOf, Scene, is_wanted};
 use reader::Reader;
-use shared::{News, Shared, locked};
+use shared::{News, Shared, instant, locked};
 
 pub use command::DESKTOP;
 pub use webhook::{resolved, variable};
 
-/// So long it is waited at the end for what is not yet delivered, and where the run was interrupted:
-/// then somebody waits for Drover to be gone.
-const LAST_WAIT: Duration = Duration::from_secs(5);
+/// So long it is waited at the end for what is not yet delivered, and where Drover is to be gone: CI leaves it 7.5 s in
+/// all.
+const LAST_WAIT: Duration = Duration::from_secs(10);
 const LAST_WAIT_IN_HASTE: Duration = Duration::from_secs(1);
 /// So often in a row a command is run that was cut short; one that fails was told.
 const COMMAND_ATTEMPTS: u32 = 5;
@@ -70,6 +70,23 @@ pub struct Herald {
     readers: BTreeMap<String, Running>,
 }
 
+/// How those who wait for Drover to be gone are heard.
+#[derive(Clone)]
+pub struct Haste(Arc<Shared>);
+
+impl Haste {
+    /// From now on no receiver is waited for longer than need be.
+    pub fn begin(&self) {
+        self.0.tell(|news| news.haste = true);
+    }
+
+    /// The same where nothing else is waited for any more. Whether that is so.
+    pub fn begin_if_ending(&self) -> bool {
+        self.0.tell(|news| news.haste |= news.is_ending());
+        self.0.look(News::is_ending)
+    }
+}
+
 struct Running {
     events: Vec<String>,
     carrier: Arc<dyn Carrier>,
@@ -93,6 +110,10 @@ impl Herald {
         let mut herald = Self { place, shared, policy: Arc::new(policy.clone()), readers: BTreeMap::new() };
         herald.staff(state, state.head.seq);
         herald
+    }
+
+    pub fn haste(&self) -> Haste {
+        Haste(self.shared.clone())
     }
 
     /// Lets receivers go that are not wanted as they are, and takes on those that are missing.
@@ -253,10 +274,14 @@ impl Reporter for Herald {
 
     fn end(&mut self, state: Option<&State>) {
         let in_haste = state.is_some_and(|state| state.flow == Flow::Interrupting);
-        self.shared.tell(|news| news.ending = true);
+        let at_most = fault::patience(LAST_WAIT);
+        self.shared.tell(|news| {
+            news.ending = Some(instant() + at_most);
+            news.haste |= in_haste;
+        });
         fault::point("notice.last");
-        let at_most = if in_haste { LAST_WAIT_IN_HASTE } else { fault::patience(LAST_WAIT) };
-        self.shared.wait_for(at_most, |news| news.working == 0);
+        self.shared.wait_for(at_most, |news| news.working == 0 || news.haste);
+        self.shared.wait_for(LAST_WAIT_IN_HASTE, |news| news.working == 0 || !news.haste);
         self.shared.tell(|news| (news.over, news.late) = (true, news.working));
         self.readers.values().for_each(|running| running.carrier.stop());
         self.shared.close();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::carrier::{Carrier, Outcome};
 use super::letter::{Letter, Past, is_wanted};
-use super::shared::{News, Shared, locked};
+use super::shared::{News, Shared, instant, locked};
 use crate::store::{Bookmark, Record, StoreError};
 
 /// So many records are read at a time.
@@ -107,12 +107,12 @@ impl Reader {
     /// One page, once there is one.
     fn round(&self, at: &mut Position) -> Result<(), End> {
         let seq = at.seq;
-        let more = |news: &News| news.last > seq || news.ending || self.is_dismissed();
+        let more = |news: &News| news.last > seq || news.is_ending() || self.is_dismissed();
         if at.moved && !self.shared.wait_for(KEEP_WHEN_QUIET, more) {
             self.keep(at)?;
         }
         // Only what was the end before the page was read is the end after it.
-        let (last, ending) = self.shared.wait(|news| more(news).then_some((news.last, news.ending)));
+        let (last, ending) = self.shared.wait(|news| more(news).then_some((news.last, news.is_ending())));
         let page = self.shared.page(&self.target, seq, PAGE)?;
         let is_last = page.len() < PAGE;
         if page.is_empty() {
@@ -148,7 +148,7 @@ impl Reader {
             at.unkept += 1;
         }
         (at.seq, at.past, at.moved) = (record.seq, past, true);
-        if at.unkept >= KEEP_AFTER || (at.unkept > 0 && self.shared.look(|news| news.ending)) {
+        if at.unkept >= KEEP_AFTER || (at.unkept > 0 && self.shared.look(News::is_ending)) {
             self.keep(at)?;
         }
         Ok(())
@@ -159,13 +159,13 @@ impl Reader {
         loop {
             let runs = self.shared.look(|news| news.runs);
             let Err(why) = self.try_often(at, letter)? else { return Ok(()) };
-            if self.shared.look(|news| news.ending) || self.is_dismissed() {
+            if self.shared.look(News::is_ending) || self.is_dismissed() {
                 return Err(End::Due(why));
             }
             let name = self.carrier.name();
             tracing::warn!("{name}: {why}; what is due stays due, and is tried again when another run begins");
-            self.shared.wait(|news| (news.runs > runs || news.ending || self.is_dismissed()).then_some(()));
-            if self.shared.look(|news| news.ending) || self.is_dismissed() {
+            self.shared.wait(|news| (news.runs > runs || news.is_ending() || self.is_dismissed()).then_some(()));
+            if self.shared.look(News::is_ending) || self.is_dismissed() {
                 // That was said.
                 return Err(End::Through);
             }
@@ -175,8 +175,6 @@ impl Reader {
     fn try_often(&self, at: &mut Position, letter: &Letter) -> Result<Result<(), String>, End> {
         let mut wait = FIRST_WAIT;
         for attempt in 1.. {
-            // Whoever is asked once more at the end is asked once.
-            let last = attempt >= self.max_attempts || self.shared.look(|news| news.ending);
             match self.carrier.deliver(letter) {
                 Outcome::Taken => return Ok(Ok(())),
                 Outcome::Refused(why) => {
@@ -185,12 +183,13 @@ impl Reader {
                     }
                     return Ok(Ok(()));
                 }
-                Outcome::Failed { why, .. } if last || self.shared.look(|news| news.over) => return Ok(Err(why)),
+                Outcome::Failed { why, .. } if attempt >= self.max_attempts => return Ok(Err(why)),
                 Outcome::Failed { why, wait: asked } => {
                     self.keep(at)?;
                     tracing::debug!("{}: {why}", self.carrier.name());
-                    self.shared.wait_for(wait.max(asked), |news| news.ending || self.is_dismissed());
-                    wait = (wait * 2).min(LONGEST_WAIT);
+                    if !self.pause(&mut wait, asked) {
+                        return Ok(Err(why));
+                    }
                 }
             }
             if self.is_dismissed() {
@@ -198,6 +197,27 @@ impl Reader {
             }
         }
         Err(End::Through)
+    }
+
+    /// Waits before the next try, for what the receiver has `asked`, and as its troubles so far have it. Whether there
+    /// is a next try: none is waited for that would come after the end.
+    fn pause(&self, wait: &mut Duration, asked: Duration) -> bool {
+        let began = instant();
+        let mut more = asked.max(*wait);
+        *wait = (*wait * 2).min(LONGEST_WAIT);
+        if !self.shared.look(News::is_ending) {
+            if !self.shared.wait_for(more, |news| news.is_ending() || self.is_dismissed()) {
+                return true;
+            }
+            // How long there was trouble says little of whether it is over: it has one more try, and then all of the end.
+            more = asked.saturating_sub(began.elapsed());
+            *wait = FIRST_WAIT;
+        }
+        if self.is_dismissed() || more.is_zero() {
+            return true;
+        }
+        let in_time = self.shared.look(News::left).is_none_or(|left| more <= left);
+        in_time && (!self.shared.wait_for(more, |news| news.is_over() || self.is_dismissed()) || self.is_dismissed())
     }
 
     /// Writes down how far it is.

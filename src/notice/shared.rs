@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::letter::Scene;
 use crate::store::{Bookmark, Follower, Record, StoreError};
@@ -21,8 +21,10 @@ pub struct News {
     pub last: u64,
     /// How many runs have begun: whoever was given up is tried again with the next.
     pub runs: u64,
-    /// No more is to come.
-    pub ending: bool,
+    /// No more is to come, and so long whoever is in trouble is tried again.
+    pub ending: Option<Instant>,
+    /// Somebody waits for Drover to be gone.
+    pub haste: bool,
     /// Nobody waits any more for what is not delivered.
     pub over: bool,
     /// How many were still at work then.
@@ -36,6 +38,29 @@ pub struct News {
 pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is behind these is whole between any two statements.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl News {
+    pub fn is_ending(&self) -> bool {
+        self.ending.is_some()
+    }
+
+    /// Whether no further try is to be made.
+    pub fn is_over(&self) -> bool {
+        self.over || (self.haste && self.is_ending())
+    }
+
+    /// How long is left for further tries; nothing as long as no end is in sight.
+    pub fn left(&self) -> Option<Duration> {
+        let until = self.ending?;
+        Some(if self.is_over() { Duration::ZERO } else { until.saturating_duration_since(instant()) })
+    }
+}
+
+/// What time-outs are counted from.
+#[expect(clippy::disallowed_methods, reason = "how long somebody outside is waited for; nothing is decided by it")]
+pub fn instant() -> Instant {
+    Instant::now()
 }
 
 impl Shared {

@@ -2,6 +2,7 @@
 
 mod backlog;
 mod commands;
+mod ending;
 pub mod receiver;
 mod webhooks;
 

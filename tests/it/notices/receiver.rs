@@ -19,6 +19,8 @@ pub struct Got {
 
 pub enum Answer {
     Status(u16),
+    /// 503, with so many seconds in `Retry-After`.
+    Later(u32),
     /// Somewhere else.
     Redirect(String),
     /// Never.
@@ -75,6 +77,7 @@ async fn reply(seen: &Mutex<Vec<Got>>, answer: &Answers, headers: &HeaderMap, bo
     };
     match answer(n, &got) {
         Answer::Status(code) => StatusCode::from_u16(code).unwrap().into_response(),
+        Answer::Later(seconds) => (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", seconds.to_string())]).into_response(),
         Answer::Redirect(url) => (StatusCode::TEMPORARY_REDIRECT, [("location", url)]).into_response(),
         Answer::Hang => std::future::pending().await,
     }
