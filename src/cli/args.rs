@@ -184,6 +184,7 @@ pub enum SchemaName {
     Plan,
     Status,
     Event,
+    Webhook,
     Report,
     Outcome,
 }

@@ -3,7 +3,7 @@
 use super::args::SchemaName;
 use super::exit::{CliResult, Exit};
 use super::terminal::Terminal;
-use crate::{agent, files, report};
+use crate::{agent, files, notice, report};
 
 pub fn run(terminal: &Terminal, name: SchemaName) -> CliResult {
     let schema = match name {
@@ -12,6 +12,7 @@ pub fn run(terminal: &Terminal, name: SchemaName) -> CliResult {
         SchemaName::Plan => report::json::plan_schema(),
         SchemaName::Status => report::json::status_schema(),
         SchemaName::Event => report::events::schema(),
+        SchemaName::Webhook => notice::schema(),
         SchemaName::Report => report::json::report_schema(),
         SchemaName::Outcome => agent::outcome_schema(),
     };

@@ -133,6 +133,7 @@ impl Checker<'_> {
             (Kind::Commands(shape), DeValue::Array(items)) => self.commands(key, shape, items, at),
             (Kind::Table(shape), DeValue::Table(table)) => self.table(shape, table, at),
             (Kind::Words(words), DeValue::Array(items)) => self.words(key, words, items, at),
+            (Kind::Words(_), DeValue::String(text)) if text == "*" => {}
             (Kind::Tables(shape), DeValue::Array(items)) => self.tables(key, shape, items, MAX_TABLES, at),
             (Kind::Receivers(shape), DeValue::Array(items)) => self.tables(key, shape, items, MAX_RECEIVERS, at),
             (Kind::Named(shape), DeValue::Table(table)) => self.named(key, shape, table, at),

@@ -202,7 +202,7 @@ fn refuse_the_same(rows: &[Row<'_>], identity: impl Fn(&Row<'_>) -> Option<Strin
 }
 
 fn events(row: &Row<'_>) -> Vec<String> {
-    row.set("events").unwrap_or_else(|| NEWS.iter().map(|name| (*name).to_owned()).collect())
+    row.words("events").unwrap_or_else(|| NEWS.iter().map(|name| (*name).to_owned()).collect())
 }
 
 fn time(row: &Row<'_>, usual: &str) -> Duration {

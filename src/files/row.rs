@@ -79,6 +79,11 @@ impl<'t> Row<'t> {
         Some(self.strings(key)?.into_iter().filter(|s| seen.insert(s.clone())).collect())
     }
 
+    /// The words of a `Kind::Words`.
+    pub fn words(&self, key: &'static str) -> Option<Vec<String>> {
+        self.set(key).or_else(|| Some(vec![self.string(key)?]))
+    }
+
     pub fn duration(&self, key: &'static str) -> Option<Duration> {
         parse_duration(self.text(key)?.value).ok()
     }

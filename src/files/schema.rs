@@ -100,7 +100,8 @@ fn kind(kind: &Kind) -> Value {
         Kind::Bool => json!({ "type": "boolean" }),
         Kind::Words(words) => {
             let items: Vec<&str> = ["*"].into_iter().chain(words.iter().copied()).collect();
-            json!({ "type": "array", "items": { "enum": items }, "minItems": 1, "maxItems": MAX_WORDS })
+            let some = json!({ "type": "array", "items": { "enum": items }, "minItems": 1, "maxItems": MAX_WORDS });
+            json!({ "anyOf": [{ "const": "*" }, some] })
         }
         Kind::Choice { now, .. } => json!({ "enum": now }),
         Kind::Commands(shape) => {

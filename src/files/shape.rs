@@ -201,7 +201,8 @@ impl Kind {
     pub fn wanted(&self) -> &'static str {
         match self {
             Kind::Text(_) | Kind::Choice { .. } => "a string",
-            Kind::Texts { .. } | Kind::Words(_) => "an array of strings",
+            Kind::Texts { .. } => "an array of strings",
+            Kind::Words(_) => "an array of strings, or \"*\"",
             Kind::Duration(_) => "a string such as \"45m\"",
             Kind::Size => "a string such as \"20GiB\"",
             Kind::Integer { .. } => "an integer",

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use super::body::{self, Body, FORMAT_VERSION};
 
 use crate::base::text::one_line;
 use crate::base::{RunId, TaskId, sha256_hex};
@@ -16,8 +18,6 @@ use crate::process::{self, Logs};
 use crate::report;
 use crate::store::Record;
 
-/// Of the bodies; a minor version only adds.
-pub const FORMAT_VERSION: &str = "1.0";
 /// The longest body, in bytes. Of a fact that makes it longer only the outline is told.
 const MAX_BODY: usize = 256 << 10;
 /// The longest text and title, in characters.
@@ -146,22 +146,23 @@ impl Letter {
             }
         };
         let text = one_line(&format!("{}: {said}", subject(scene, task.as_ref(), title.as_deref())), MAX_TEXT);
-        let mut body = json!({
-            "format_version": FORMAT_VERSION,
-            "delivery": id,
-            "project": scene.policy.project,
-            "target": scene.target,
-            "run": past.run,
-            "event": event,
-            "title": title,
-            "text": text,
-            "fact": line,
-        });
-        if body.to_string().len() > MAX_BODY {
-            let outline = |key: &str| body["fact"][key].clone();
-            body["fact"] = json!({ "type": "fact", "fact": outline("fact"), "seq": outline("seq"), "at": outline("at"), "task": task });
-            body["shortened"] = true.into();
+        let outline = body::outline(&line, task.as_ref());
+        let mut body = Body {
+            format_version: FORMAT_VERSION,
+            delivery: &id,
+            project: &scene.policy.project,
+            target: &scene.target,
+            run: past.run.as_ref(),
+            event: &event,
+            title: title.as_deref(),
+            text: &text,
+            fact: line,
+            shortened: None,
+        };
+        if serde_json::to_string(&body)?.len() > MAX_BODY {
+            (body.fact, body.shortened) = (outline, Some(true));
         }
+        let body = serde_json::to_value(&body)?;
         Ok(Self { id, event, task, project: scene.policy.project.clone(), text, body })
     }
 }

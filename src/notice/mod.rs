@@ -9,6 +9,7 @@
 //! reporter, and gives nothing back.
 
 mod address;
+mod body;
 mod carrier;
 mod command;
 mod letter;
@@ -37,6 +38,7 @@ use letter::{LogsOf, Scene, is_wanted};
 use reader::Reader;
 use shared::{News, Shared, instant, locked};
 
+pub use body::schema;
 pub use command::DESKTOP;
 pub use webhook::{resolved, variable};
 

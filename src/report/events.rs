@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::OFlags;
+use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
 use super::Reporter;
@@ -113,16 +114,43 @@ pub fn schema() -> Value {
     });
     schema["title"] = "Drover: a line of the events".into();
     schema["description"] = "What was decided, in order. Times are milliseconds since 1970-01-01 UTC, and durations milliseconds.".into();
+    let definitions = schema["definitions"].clone();
+    stamp(&mut schema, &definitions);
     if let Some(Value::Array(facts)) = schema.get_mut("oneOf") {
-        facts.iter_mut().for_each(stamped);
         facts.insert(0, version);
     }
     close(&mut schema);
     schema
 }
 
-/// Adds what [`line`] puts beside a fact's own fields.
-fn stamped(fact: &mut Value) {
+/// The schema of a document in which those of these names are lines.
+pub fn schema_with<T: JsonSchema>(lines: &[&str]) -> Value {
+    let mut schema = super::json::schema::<T>();
+    let definitions = schema["definitions"].clone();
+    lines.iter().for_each(|name| stamp(&mut schema["definitions"][*name], &definitions));
+    close(&mut schema);
+    schema
+}
+
+/// Adds what [`line`] puts beside a fact's own fields, to one or to each of several.
+fn stamp(schema: &mut Value, definitions: &Value) {
+    match schema.get_mut("oneOf") {
+        Some(Value::Array(facts)) => facts.iter_mut().for_each(|fact| stamped(fact, definitions)),
+        _ => stamped(schema, definitions),
+    }
+}
+
+fn stamped(fact: &mut Value, definitions: &Value) {
+    // A closed object cannot be put together from others: fields that stand elsewhere are said here.
+    let parts = fact.as_object_mut().and_then(|fields| fields.remove("allOf"));
+    for part in parts.iter().filter_map(Value::as_array).flatten() {
+        let name = part["$ref"].as_str().and_then(|of| of.rsplit('/').next()).unwrap_or_default();
+        for (field, kind) in definitions[name]["properties"].as_object().into_iter().flatten() {
+            fact["properties"][field] = kind.clone();
+        }
+        let more = definitions[name]["required"].as_array().into_iter().flatten().cloned();
+        fact["required"].as_array_mut().into_iter().for_each(|required| required.extend(more.clone()));
+    }
     let number = json!({ "type": "integer", "minimum": 0 });
     for (name, kind) in [("type", json!({ "const": "fact" })), ("seq", number.clone()), ("at", number)] {
         fact["properties"][name] = kind;

@@ -135,3 +135,17 @@ fn a_lock_of_git_and_an_attempt_that_was_cut_short_are_named() {
     it.drover(&["apply"]).expect(0);
     assert_eq!(check(&it, 0, "record").0, "ok");
 }
+
+#[test]
+fn a_command_that_is_to_be_told_of_events_and_is_missing_is_named_wherever_it_is_to_be() {
+    let events = "[[on_event]]\ncommand = [\"tools/told\"]\nevents = \"*\"\n[[on_event]]\ncommand = [\"/no/such/told\"]\n\
+                  [[on_event]]\ncommand = [\"no-such-told\"]\n";
+    let it = repo().file("drover.toml", &format!("{CONFIG}{events}")).file("drover/t.toml", "").commit("Files");
+    for missing in ["tools/told", "/no/such/told", "no-such-told"] {
+        let (status, why, fix) = check(&it, 0, &format!("on_event {missing}"));
+        assert!(status == "warning" && why.contains("so it is told of nothing") && !fix.is_empty(), "{status} {why} {fix}");
+    }
+    fs::create_dir(it.path("tools")).unwrap();
+    program(&it.path("tools/told"), "#!/bin/sh\n");
+    assert_eq!(check(&it, 0, "on_event tools/told").0, "ok");
+}

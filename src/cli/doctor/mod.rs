@@ -129,7 +129,7 @@ fn look(global: &Global, terminal: &Terminal) -> Result<Vec<Check>, super::exit:
     checks.push(record(&repo, target.as_deref().ok()));
     if let Some(project) = &project {
         checks.extend(agents::look(&repo, project, &environment));
-        checks.extend(notices::look(&project.policy, &environment));
+        checks.extend(notices::look(&project.policy, repo.root(), &environment));
     }
     Ok(checks)
 }

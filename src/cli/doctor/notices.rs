@@ -1,14 +1,16 @@
 //! Those who are told of events: whether they can be, as far as that can be told without telling them.
 
+use std::path::Path;
+
 use super::Check;
 use crate::base::text::one_line;
 use crate::model::{Address, CommandLine, OnEvent, Policy, Webhook};
 use crate::notice;
 
-pub fn look(policy: &Policy, own: &[(String, String)]) -> Vec<Check> {
+pub fn look(policy: &Policy, root: &Path, own: &[(String, String)]) -> Vec<Check> {
     let path = own.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_str());
     let webhooks = policy.notices.webhooks.iter().map(|hook| webhook(hook, own));
-    let commands = policy.notices.commands.iter().filter_map(|on_event| command(on_event, path));
+    let commands = policy.notices.commands.iter().filter_map(|on_event| command(on_event, path, root));
     webhooks.chain(commands).chain(policy.notices.desktop.then(|| desktop(path))).collect()
 }
 
@@ -36,16 +38,19 @@ fn webhook(hook: &Webhook, own: &[(String, String)]) -> Check {
 }
 
 /// What a shell makes of a line is its own affair.
-fn command(on_event: &OnEvent, path: Option<&str>) -> Option<Check> {
+fn command(on_event: &OnEvent, path: Option<&str>, root: &Path) -> Option<Check> {
     let CommandLine::Argv(argv) = &on_event.command else { return None };
     let program = argv.first()?;
     let name = format!("on_event {}", one_line(program, 60));
-    match which::which_in(program, path, "/") {
-        Ok(found) => Some(Check::ok(name, one_line(&found.display().to_string(), 200))),
-        // Relative to the project, where it is run.
-        Err(_) if program.contains('/') => None,
-        Err(_) => Some(Check::warning(name, "it is not installed, so it is told of nothing", "Install it, or take it out of drover.toml.")),
-    }
+    let (why, fix) = match program.contains('/') {
+        // It is run in the root of the project.
+        true => ("it is not there, or is not executable", "Put it there, make it executable (chmod +x), or take it out of drover.toml."),
+        false => ("it is not installed", "Install it, or take it out of drover.toml."),
+    };
+    Some(match which::which_in(program, path, root) {
+        Ok(found) => Check::ok(name, one_line(&found.display().to_string(), 200)),
+        Err(_) => Check::warning(name, format!("{why}, so it is told of nothing"), fix),
+    })
 }
 
 fn desktop(path: Option<&str>) -> Check {

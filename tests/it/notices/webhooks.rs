@@ -270,3 +270,46 @@ fn what_is_told_has_no_secret_in_it_whatever_it_is_told_of() {
     assert_eq!((&env["TASK_TOKEN"], &env["PLAIN"]), (&"***".into(), &"plain".into()), "{defined:#}");
     assert_eq!(defined["title"], "Of *** and ***");
 }
+
+#[test]
+fn whatever_is_told_fits_the_schema_of_what_is_told() {
+    let receiver = Receiver::willing();
+    let config = format!(
+        "[[webhooks]]\nurl = \"{}\"\nevents = \"*\"\n[[on_event]]\nrun = \"cat >>$TMPDIR/told; echo >>$TMPDIR/told\"\nevents = \"*\"\n",
+        receiver.url
+    );
+    let it = told(&config, &["a", "b"]);
+    let more = "[[task]]\nid = \"fails\"\ntitle = \"F\"\nprompt = \"$ exit 1\"\nretry = { max_attempts = 2 }\n\
+                [[task]]\nid = \"asks\"\ntitle = \"asks\"\nprompt = \"$ echo 1 >asks\"\napproval = \"required\"\n";
+    it.write("drover/more.toml", more);
+    it.drover(&["apply", "--workers", "2"]).expect(1);
+    // A definition that is longer than a body may be.
+    let long = format!("[[task]]\nid = \"long\"\ntitle = \"L\"\nprompt = '''\n$ echo 1 >long\n{}'''\n", "x y z ".repeat(50_000));
+    it.write("drover/long.toml", &long);
+    it.drover(&["hint", "fails", "try this"]).expect(0);
+    it.drover(&["apply"]).expect(1);
+    let all = || std::fs::read_to_string(it.outside("told")).unwrap_or_default();
+    until("the command is told of all", || {
+        let journal = it.drover(&["events"]).expect(0).out;
+        let last = journal.lines().last().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["seq"].clone());
+        let through = |text: &str| {
+            text.lines().any(|line| Some(&serde_json::from_str::<serde_json::Value>(line).unwrap()["fact"]["seq"]) == last.as_ref())
+        };
+        through(&all()) || it.drover(&["apply"]).code.is_none()
+    });
+    let schema = it.drover(&["schema", "webhook"]).expect(0).json();
+    let fits = jsonschema::validator_for(&schema).unwrap();
+    let (posted, piped) = (receiver.got().iter().map(super::receiver::Got::json).collect::<Vec<_>>(), all());
+    for one in posted.iter().cloned().chain(piped.lines().map(|line| serde_json::from_str(line).unwrap())) {
+        let wrong: Vec<String> = fits.iter_errors(&one).map(|e| format!("{}: {e}", e.instance_path())).collect();
+        assert!(wrong.is_empty(), "{wrong:#?}\n{one:#}");
+    }
+    for event in ["policy_set", "defined", "limited", "landed", "attempt_failed", "failed", "approval_asked", "hinted", "run_ended"] {
+        assert!(posted.iter().any(|one| one["event"] == event), "{event} is not in the sample");
+    }
+    let shortened: Vec<_> = posted.iter().filter(|one| one["shortened"] == true).collect();
+    assert!(!shortened.is_empty() && shortened.iter().all(|one| one["fact"]["task"] == "long"), "{shortened:#?}");
+    let mut stranger = posted[0].clone();
+    stranger["stranger"] = 1.into();
+    assert!(!fits.is_valid(&stranger));
+}

@@ -45,6 +45,7 @@ fn the_schemas_in_the_repository_are_those_of_the_code() {
         ("plan", json::plan_schema()),
         ("status", json::status_schema()),
         ("event", drover::report::events::schema()),
+        ("webhook", drover::notice::schema()),
         ("report", json::report_schema()),
         ("outcome", drover::agent::outcome_schema()),
     ] {
