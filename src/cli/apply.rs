@@ -71,7 +71,7 @@ fn apply_all(global: &Global, telling: Telling, args: &ApplyArgs, repo: Repo, pr
         let open = Open { state: settled(open.state, selection), ..open };
         reports.close(terminal, repo.root(), &open.state);
         telling::catch_up(terminal, &repo, &target, &project.policy, &open);
-        return running::finish(terminal, &repo, &open.state, &Told::default(), true);
+        return running::finish(terminal, &repo, &open.state, &Told::default(), running::Answer::Nothing);
     }
     plan.notes.iter().for_each(|n| terminal.note(n));
     let first = opening.inputs.into_iter().chain([reconcile_input(&project.policy, &plan)]).collect();

@@ -32,8 +32,14 @@ pub fn run(global: &Global, terminal: &Terminal, args: &ReportArgs) -> CliResult
         None if terminal.json => terminal.json(&report::json::chronicle(&chronicle)),
         None => {
             let log = |id: &TaskId| running::log_of(&repo, &chronicle.state, id);
-            let options =
-                SummaryOptions { color: terminal.color_out, verbose: terminal.verbose > 0, quiet: terminal.quiet, tail: 0, log: &log };
+            let options = SummaryOptions {
+                color: terminal.color_out,
+                verbose: terminal.verbose > 0,
+                quiet: terminal.quiet,
+                tail: 0,
+                log: &log,
+                watch: None,
+            };
             terminal.out(&report::text::chronicle(&chronicle, &options));
         }
         Some(file) if file.as_deref() == Some(Path::new("-")) => terminal.out(&html::page(&chronicle)),

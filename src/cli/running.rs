@@ -26,7 +26,7 @@ use crate::files::Project;
 use crate::git::{self, LineState, Repo};
 use crate::model::{Policy, Spec};
 use crate::process;
-use crate::report::text::SummaryOptions;
+use crate::report::text::{SummaryOptions, Watched};
 use crate::report::{self, Events, Reporter};
 use crate::telemetry::{self, Telemetry};
 
@@ -100,6 +100,7 @@ pub fn run(start: Start<'_>) -> CliResult {
         }
     }
     open.lock.serves(&target, repo.root());
+    let answer = if stay.is_some() { Answer::OfWatch(Watched { began: now(), used: open.state.head.usage }) } else { Answer::OfRun };
     let told = Told::default();
     reporters.0.extend(others.0);
     let mut herald = telling::herald(&repo, &target, policy, &open);
@@ -116,15 +117,14 @@ pub fn run(start: Start<'_>) -> CliResult {
         signals::listen(handle.clone(), haste, words, for_signals, tethered);
         lead.into_iter().for_each(|(_, start)| start(handle.clone()));
     };
-    let root = repo.root();
-    let mut beside = Beside { terminal, root, others: &mut reporters, reports: &mut reports, herald: &mut herald };
+    let mut beside = Beside { terminal, root: repo.root(), others: &mut reporters, reports: &mut reports, herald: &mut herald };
     let ended = session.run(&mut beside, control).map_err(|stopped| match stopped {
         Stopped::Away(_) => Failure::unfit(stopped.to_string()),
         _ => Failure::internal(stopped.to_string()),
     });
     let result = ended.and_then(|state| {
         reporters.warnings().iter().chain(&herald.warning()).for_each(|w| terminal.warn(w));
-        finish(terminal, &repo, &state, &told, false)
+        finish(terminal, &repo, &state, &told, answer)
     });
     // The last: nobody waits for a receiver before he has his answer.
     telemetry.and_then(|t| t.finish()).iter().for_each(|w| terminal.warn(w));
@@ -275,20 +275,30 @@ pub fn nothing(state: &State) -> String {
     format!("Nothing to do: {} up to date.", count(state.views().len(), "task"))
 }
 
+/// What the answer is about.
+#[derive(Clone, Copy)]
+pub enum Answer {
+    /// There was nothing to do.
+    Nothing,
+    OfRun,
+    OfWatch(Watched),
+}
+
 /// The answer on standard output, and the exit code.
-pub fn finish(terminal: &Terminal, repo: &Repo, state: &State, told: &Told, nothing: bool) -> CliResult {
+pub fn finish(terminal: &Terminal, repo: &Repo, state: &State, told: &Told, answer: Answer) -> CliResult {
     let verdict = state.verdict();
     if let Some(warning) = report::text::reverted(state) {
         terminal.warn(&warning);
     }
     if terminal.json {
         terminal.json(&report::json::run(state, now()));
-    } else if nothing {
-        terminal.out(&self::nothing(state));
+    } else if matches!(answer, Answer::Nothing) {
+        terminal.out(&nothing(state));
     } else {
         let log = |id: &TaskId| log_of(repo, state, id);
-        let options =
-            SummaryOptions { color: terminal.color_out, verbose: terminal.verbose > 0, quiet: terminal.quiet, tail: 0, log: &log };
+        let (verbose, quiet) = (terminal.verbose > 0, terminal.quiet);
+        let watch = if let Answer::OfWatch(watched) = answer { Some(watched) } else { None };
+        let options = SummaryOptions { color: terminal.color_out, verbose, quiet, tail: 0, log: &log, watch };
         terminal.out(&report::text::summary(state, now(), &options));
     }
     Ok(match (told.exit(), verdict) {

@@ -35,7 +35,7 @@ pub(super) struct Draft<'a> {
     /// Tasks that leave the files with this plan.
     pub leaving: BTreeSet<TaskId>,
     changes: Vec<Change>,
-    cosmetic: usize,
+    cosmetic: BTreeSet<TaskId>,
     errors: Vec<String>,
 }
 
@@ -50,7 +50,7 @@ pub fn diff(req: &Request) -> Plan {
         defined: BTreeSet::new(),
         leaving: BTreeSet::new(),
         changes: Vec::new(),
-        cosmetic: 0,
+        cosmetic: BTreeSet::new(),
         errors: Vec::new(),
     };
     draft.remove();
@@ -62,7 +62,6 @@ pub fn diff(req: &Request) -> Plan {
     Plan {
         summary: Summary { moved: req.moved.len(), ..summary(&lines) },
         moved: req.moved.to_vec(),
-        cosmetic: draft.cosmetic,
         guards: guard::guards(&draft, &renames),
         notes: renames.iter().map(guard::Rename::note).collect(),
         first: req.recorded.head.policy_seq == 0,
@@ -70,6 +69,7 @@ pub fn diff(req: &Request) -> Plan {
         bounds: fates.bounds(&draft),
         lines,
         errors: draft.errors,
+        cosmetic: draft.cosmetic,
         changes: draft.changes,
     }
 }
@@ -120,7 +120,7 @@ impl Draft<'_> {
             self.causes.insert(spec.id.clone(), cause);
         }
         if moved && !rerun && !task.removed && moves::is_cosmetic(self.req.graph, newest, spec) {
-            self.cosmetic += 1;
+            self.cosmetic.insert(spec.id.clone());
         }
         (moved || rerun).then_some(rerun)
     }

@@ -51,8 +51,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// Tasks that are called otherwise now.
     pub moved: Vec<Moved>,
-    /// How many of the changes only say where a task stands now, or what those it needs are called.
-    pub cosmetic: usize,
+    /// Those of which the changes only say where they stand now, or what those they need are called.
+    pub cosmetic: BTreeSet<TaskId>,
     pub policy_changed: bool,
     /// Nothing was ever reconciled before: that the policy is new goes without saying.
     pub first: bool,
@@ -67,9 +67,14 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether a task is to be another one than it was, not only to stand or be called elsewhere.
+    pub fn says_more(&self) -> bool {
+        self.changes.len() > self.cosmetic.len()
+    }
+
     /// Whether an apply would run anything, or record more than other names and places.
     pub fn is_pending(&self) -> bool {
-        self.changes.len() > self.cosmetic || self.policy_changed || self.bounds.to_run > 0
+        self.says_more() || self.policy_changed || self.bounds.to_run > 0
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod beside;
 mod replay;
+mod telling;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::{Reconcile, Select};
-use crate::base::time::parse_duration;
+use crate::base::{format_duration, parse_duration};
+use crate::watch;
 
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
@@ -40,7 +41,7 @@ pub struct WatchArgs {
     #[command(flatten)]
     pub conduct: Conduct,
     /// Look so often whether anything changed, instead of being told by the system
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, env = "DROVER_POLL")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_poll, env = "DROVER_POLL")]
     pub poll: Option<Duration>,
 }
 
@@ -131,4 +132,14 @@ pub struct Limits {
     /// Go on with what does not depend on a failed task
     #[arg(long)]
     pub keep_going: bool,
+}
+
+/// How often is looked: often enough to be of use, and seldom enough to leave the machine to others.
+fn parse_poll(text: &str) -> Result<Duration, String> {
+    let every = parse_duration(text)?;
+    let (shortest, longest) = (watch::QUIET, Duration::from_secs(3600));
+    match every >= shortest && every <= longest {
+        true => Ok(every),
+        false => Err(format!("it is to be from {} to {}", format_duration(shortest), format_duration(longest))),
+    }
 }

@@ -117,7 +117,8 @@ impl Desk {
                 let selected = selection != state.selection;
                 let same = plan.changes.is_empty() && !plan.policy_changed && opening.inputs.is_empty() && !selected;
                 self.locked().renewed.extend(plan.changes.iter().filter(|c| matches!(c, Change::Renew { .. })).map(named).cloned());
-                answered.begin = !same || (news.moved || news.resumed) && (at_work || self.has_work(state));
+                let names_alone = !plan.says_more() && !plan.policy_changed && opening.inputs.is_empty() && !selected;
+                answered.begin = !names_alone || (!same || news.moved || news.resumed) && (at_work || self.has_work(state));
                 if !same {
                     answered.inputs.push(Input::Select { selection });
                     answered.inputs.extend(opening.inputs);
@@ -283,7 +284,7 @@ impl Desk {
         for moved in &plan.moved {
             lines.push(format!("  > {} -> {}  moved", moved.from, moved.to));
         }
-        for line in plan.lines.iter().filter(|line| changed.contains(&line.id)) {
+        for line in plan.lines.iter().filter(|line| changed.contains(&line.id) && !plan.cosmetic.contains(&line.id)) {
             let detail = one_line(&line.detail, 60);
             let reason = if unwanted.contains(&line.id) { "ended; its work is kept" } else { &line.reason };
             lines.push(format!("  {} {}  {detail}: {}", line.action.sign(), line.id, one_line(reason, 120)));
@@ -292,6 +293,9 @@ impl Desk {
             lines.push("  ~ the project's settings".into());
         }
         if lines.is_empty() {
+            if !changed.is_empty() {
+                self.terminal.note("the files changed, but no task says anything else: nothing is to be done for that");
+            }
             return;
         }
         let more = lines.len().saturating_sub(SHOWN);

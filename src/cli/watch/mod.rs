@@ -1,16 +1,17 @@
 //! `drover watch`: apply, then again whenever the files change.
 //!
-//! `tree` follows the files and git and says when there is a new state of them to be looked at;
+//! `start` waits until there is something to begin with; `tree` follows the files and git and says when there is a new state of them to be looked at;
 //! `desk` holds it against the record, on the driver's thread.
 
 mod desk;
+mod start;
 mod tree;
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use super::args::{Global, WatchArgs};
-use super::exit::{CliResult, Exit, Failure};
+use super::exit::{CliResult, Exit};
 use super::reports::Reports;
 use super::running::{self, Lead, Start};
 use super::telling::Telling;
@@ -22,11 +23,10 @@ use crate::control::Asked;
 use crate::core::view::Status;
 use crate::core::{Fact, Input, State};
 use crate::engine::session::Handle;
-use crate::files::{self, Project};
-use crate::git::{Head, Repo};
+use crate::git::Repo;
 use crate::plan::select::Universe;
 use crate::report::Reporter;
-use crate::watch::{Interest, Waker, Watcher};
+use crate::watch::{Waker, Watcher};
 use desk::Desk;
 use tree::{Rounds, Tree};
 
@@ -35,8 +35,8 @@ pub fn run(global: &Global, terminal: &Terminal, args: &WatchArgs) -> CliResult 
     let telling = Telling::new(global, terminal, &args.tell)?;
     let terminal = &telling.terminal.clone();
     let repo = context::repository(global)?;
-    let home = repo.head().map_err(|e| Failure::unfit(e.to_string()))?;
-    let project = whole(global, terminal, &repo, args, &home)?;
+    let home = start::once_git_is_through(terminal, &repo, args.poll)?;
+    let project = start::whole(global, terminal, &repo, args, &home)?;
     let target = context::target(global, &repo, Some(&project))?;
     let open = apply::open(&repo, &target)?;
     let opening = apply::opened(terminal, &repo, &target, &project, &open.state)?;
@@ -71,6 +71,7 @@ pub fn run(global: &Global, terminal: &Terminal, args: &WatchArgs) -> CliResult 
         shown: String::new(),
         rounds: (rounds, 0),
         place: None,
+        held: Vec::new(),
         blocked: None,
         stands_by: None,
         desk: desk.clone(),
@@ -122,50 +123,12 @@ fn mailbox(waker: Waker) -> (Box<dyn Fn(Asked)>, Receiver<Asked>) {
     (Box::new(put), asked)
 }
 
-/// The files, once they are whole: a watch that is started in the middle of an edit waits for its end.
-fn whole(global: &Global, terminal: &Terminal, repo: &Repo, args: &WatchArgs, home: &Head) -> Result<Project, Failure> {
-    let broken = |failure: &Failure| failure.details.get("diagnostics").is_some();
-    let failure = match context::project(global, terminal, repo) {
-        Err(failure) if broken(&failure) => failure,
-        result => return result,
-    };
-    terminal.warn(&format!("{}: nothing is begun until they are mended; Ctrl-C ends it", failure.message));
-    let mut watcher = Watcher::new(args.poll);
-    let mut shown = failure.details.get("diagnostics").cloned();
-    let branch = if let Head::Branch { name, .. } = home { name } else { "HEAD" };
-    loop {
-        let loaded = files::load(repo.root(), &context::options(global));
-        let mut interest = Interest::default();
-        loaded.places().into_iter().for_each(|place| interest.add(place, false));
-        repo.places(branch).into_iter().for_each(|place| interest.add(place, true));
-        if watcher.follow(interest) {
-            // It may have changed before it was followed.
-            continue;
-        }
-        // On another branch they are not those that are meant.
-        let at_home = repo.head().is_ok_and(|now| tree::strayed(home, &now).is_none());
-        if loaded.project.is_some() && at_home {
-            match context::project(global, terminal, repo) {
-                Err(failure) if broken(&failure) => continue,
-                result => return result,
-            }
-        }
-        let now = loaded.report.json().get("diagnostics").cloned();
-        if now != shown {
-            terminal.diagnostics(&loaded.report.graphical(terminal.color_err, terminal.width));
-        }
-        shown = now;
-        watcher.trouble().iter().for_each(|why| terminal.warn(why));
-        watcher.wait(None);
-    }
-}
-
 /// Says when there is nothing left to do.
 struct Rest {
     terminal: Terminal,
     repo: Repo,
     target: String,
-    /// Runs that ended.
+    /// Runs that ended, and what is in the way of publishing.
     rounds: Arc<Rounds>,
     waker: Waker,
 }
@@ -182,6 +145,11 @@ impl Rest {
 
 impl Reporter for Rest {
     fn fact(&mut self, state: &State, _: u64, _: Millis, fact: &Fact) {
+        match fact {
+            Fact::PublishHeld { paths, .. } => self.rounds.held(paths.iter().map(|path| self.repo.root().join(path)).collect()),
+            Fact::Published { .. } => self.rounds.held(Vec::new()),
+            _ => {}
+        }
         if matches!(fact, Fact::RunEnded { .. }) {
             self.rounds.ended(&self.repo, &self.target);
             // What was no reason while it lasted may be one now, and nothing else need move any more.

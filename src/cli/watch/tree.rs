@@ -19,7 +19,7 @@ use crate::git::{Head, Repo, UnderWay};
 use crate::watch::{Interest, QUIET_LONG, Watcher};
 
 /// A git that holds its lock for longer is spoken of.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 /// So often the files are read again because there were more places to follow.
 const READINGS: usize = 16;
 
@@ -38,6 +38,8 @@ pub struct Tree {
     /// Runs that ended, and how many of them had when it was last looked.
     pub rounds: (Arc<Rounds>, u64),
     pub place: Option<Place>,
+    /// Files of the user's that are in the way of publishing.
+    pub held: Vec<PathBuf>,
     /// Why the files are not read now, as it was said.
     pub blocked: Option<String>,
     /// Why nothing is begun now.
@@ -69,17 +71,38 @@ impl Place {
 
 /// Runs that ended, and where git stood when the last one did: what a run moved itself is no reason for another.
 #[derive(Default)]
-pub struct Rounds(Mutex<(u64, Option<Place>)>);
+pub struct Rounds {
+    ended: Mutex<(u64, Option<Place>)>,
+    held: Mutex<Vec<PathBuf>>,
+}
 
 impl Rounds {
+    /// These files of the user's are in the way of publishing. One that is not there is in it by that, and cannot go.
+    pub fn held(&self, mut paths: Vec<PathBuf>) {
+        paths.retain(|path| path.symlink_metadata().is_ok());
+        *self.held.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = paths;
+    }
+
+    fn all_held(&self) -> Vec<PathBuf> {
+        self.held.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    /// Whether some of them went since it was last asked.
+    fn is_freed(&self) -> bool {
+        let mut held = self.held.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let before = held.len();
+        held.retain(|path| path.symlink_metadata().is_ok());
+        held.len() < before
+    }
+
     pub fn ended(&self, repo: &Repo, target: &str) {
         let place = Place::of(repo, target);
-        let mut rounds = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut rounds = self.ended.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         *rounds = (rounds.0 + 1, Some(place));
     }
 
     fn now(&self) -> (u64, Option<Place>) {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        self.ended.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 }
 
@@ -139,6 +162,7 @@ impl Tree {
             return handle.news(|_, _| Answered::default());
         }
         let stood_by = self.stands_by.clone();
+        self.held = self.rounds.0.all_held();
         let gate = self.gate(*waiting);
         *waiting = matches!(gate, Gate::Busy);
         let mut changed = false;
@@ -164,7 +188,7 @@ impl Tree {
         let ended = std::mem::replace(&mut self.rounds.1, rounds) != rounds;
         let place = self.standing();
         let before = self.place.replace(place.clone());
-        let moved = if ended { at_end } else { before }.is_some_and(|before| before != place);
+        let moved = if ended { at_end } else { before }.is_some_and(|before| before != place) | self.rounds.0.is_freed();
         let resumed = stood_by.is_some() && self.stands_by.is_none();
         let meant = if matches!(gate, Gate::Open) { self.meant() } else { Vec::new() };
         if !changed && !moved && !ended && stood_by == self.stands_by && meant.is_empty() {
@@ -182,11 +206,7 @@ impl Tree {
         self.stands_by = away.clone();
         let shut = match (&under_way, away) {
             (Some(UnderWay::Lock(_)), _) if !waited => return Gate::Busy,
-            (Some(UnderWay::Lock(lock)), _) => format!(
-                "git is at work ({} is there): the files are read when it is through\n  If no git is running, it was killed: remove that file.",
-                one_line(&lock.display().to_string(), 300)
-            ),
-            (Some(UnderWay::Operation(what)), None) => format!("{what} is under way: the files are read when it is finished or aborted"),
+            (Some(git @ UnderWay::Lock(_)), _) | (Some(git), None) => in_the_way(git),
             (Some(UnderWay::Operation(what)), Some(why)) => {
                 format!("{what} is under way, and {why}: nothing more is begun until it is over")
             }
@@ -270,6 +290,8 @@ impl Tree {
         let mut interest = if places.is_empty() { self.watcher.interest().clone() } else { Interest::default() };
         places.into_iter().for_each(|place| interest.add(place, false));
         self.repo.places(&self.target).into_iter().for_each(|place| interest.add(place, true));
+        let named = |path: &PathBuf| Some((path.parent()?.to_owned(), Some(path.file_name()?.to_owned())));
+        self.held.iter().filter_map(named).for_each(|place| interest.add(place, false));
         interest
     }
 
@@ -306,6 +328,17 @@ impl Tree {
         }
         self.project = Arc::new(project);
         Some(true)
+    }
+}
+
+/// Why the files are not read now.
+pub fn in_the_way(git: &UnderWay) -> String {
+    match git {
+        UnderWay::Lock(lock) => format!(
+            "git is at work ({} is there): the files are read when it is through\n  If no git is running, it was killed: remove that file.",
+            one_line(&lock.display().to_string(), 300)
+        ),
+        UnderWay::Operation(what) => format!("{what} is under way: the files are read when it is finished or aborted"),
     }
 }
 

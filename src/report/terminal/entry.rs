@@ -61,7 +61,7 @@ impl Teller {
     /// What there is to say, if anything.
     pub fn tell(&mut self, state: &State, at: Millis, fact: &Fact, options: &Options) -> Option<Entry> {
         let entry = match fact.task() {
-            None => self.run(fact),
+            None => self.run(state, fact),
             Some(task) => {
                 self.remember(state, at, fact, task);
                 let spec = state.tasks.get(task).map(|t| t.spec.as_ref());
@@ -193,7 +193,7 @@ impl Teller {
         entry
     }
 
-    fn run(&mut self, fact: &Fact) -> Option<Entry> {
+    fn run(&mut self, state: &State, fact: &Fact) -> Option<Entry> {
         use Level::{Normal, Verbose};
         self.landed |= matches!(fact, Fact::RunBegan { continues: Some(_), .. });
         Some(match fact {
@@ -214,7 +214,10 @@ impl Teller {
             Fact::LineSynced { tip } => Entry::step(Verbose, format!("starts from {}", tip.short())),
             Fact::Published { tip } => {
                 self.held[0] = None;
-                Entry::new(if self.landed { Normal } else { Verbose }, Hue::Good, '=', format!("published {}", tip.short()))
+                let level = if self.landed { Normal } else { Verbose };
+                // What lands after this is on its way, and is news.
+                self.landed &= state.head.line.tip.as_ref() != Some(tip);
+                Entry::new(level, Hue::Good, '=', format!("published {}", tip.short()))
             }
             Fact::PublishAsked { restore: true } => {
                 Entry::new(Normal, Hue::Busy, '*', "what the target lost is to come back: a person asked for it")

@@ -12,7 +12,7 @@ pub use explain::explain;
 pub use plan::{Heading, plan};
 pub(super) use plan::{head, totals};
 pub use status::{StatusOptions, status};
-pub use summary::{SummaryOptions, summary};
+pub use summary::{SummaryOptions, Watched, summary};
 pub(super) use summary::{outcome, verdict};
 
 pub use super::words::reverted;

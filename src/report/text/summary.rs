@@ -4,7 +4,7 @@ use super::last_lines;
 use crate::base::text::{count, one_line};
 use crate::base::{Millis, TaskId, format_duration};
 use crate::core::view::{Status, TaskView, Verdict};
-use crate::core::{State, Task};
+use crate::core::{State, Task, Usage};
 use crate::model::Strategy;
 use crate::report::style::{Paint, Row, table};
 use crate::report::words;
@@ -19,19 +19,40 @@ pub struct SummaryOptions<'a> {
     pub tail: usize,
     /// Where the output of a task's last attempt is kept.
     pub log: &'a dyn Fn(&TaskId) -> Option<String>,
+    /// Nothing: it is of the last run.
+    pub watch: Option<Watched>,
+}
+
+/// Where a watch began, whose runs are told of together.
+#[derive(Clone, Copy, Debug)]
+pub struct Watched {
+    pub began: Millis,
+    /// What all attempts had used by then.
+    pub used: Usage,
+}
+
+impl SummaryOptions<'_> {
+    fn what(&self) -> &'static str {
+        if self.watch.is_some() { "watch" } else { "run" }
+    }
+
+    fn began(&self, state: &State) -> Option<Millis> {
+        self.watch.map(|watch| watch.began).or(state.head.run.as_ref().map(|run| run.began))
+    }
 }
 
 /// Every selected task with its end and the reason for it, what failed in full, the verdict.
 pub fn summary(state: &State, now: Millis, options: &SummaryOptions) -> String {
     let selected: Vec<TaskView> = state.views().into_iter().filter(|v| state.selection.holds(&v.id)).collect();
-    body(state, &selected, now, options) + &verdict(state, &selected, now)
+    body(state, &selected, now, options) + &verdict(state, &selected, now, options.watch)
 }
 
 /// The same without the verdict.
 pub(super) fn body(state: &State, selected: &[TaskView], now: Millis, options: &SummaryOptions) -> String {
-    let before = selected.iter().filter(|v| done_before(state, v)).count();
+    let began = options.began(state);
+    let before = selected.iter().filter(|v| done_before(state, v, began)).count();
     let mut rows: Vec<(Option<usize>, Row)> = Vec::new();
-    for view in selected.iter().filter(|v| options.verbose || !done_before(state, v)) {
+    for view in selected.iter().filter(|v| options.verbose || !done_before(state, v, began)) {
         if !options.quiet || view.status == Status::Failed {
             rows.push((Status::ALL.iter().position(|s| *s == view.status), row(state, view, now)));
         }
@@ -43,15 +64,16 @@ pub(super) fn body(state: &State, selected: &[TaskView], now: Millis, options: &
         out.extend(state.tasks.get(&view.id).map(|task| failed(&view.id, task, options)));
     }
     if !options.quiet {
-        out.extend(selected.iter().filter(|v| !done_before(state, v)).filter_map(|v| follow_up(state, v)));
+        out.extend(selected.iter().filter(|v| !done_before(state, v, began)).filter_map(|v| follow_up(state, v)));
     }
     if before > 0 && !options.verbose && !options.quiet {
-        out.push_str(&format!("  {before} done before this run\n"));
+        out.push_str(&format!("  {before} done before this {}\n", options.what()));
     }
     out.extend(words::publish(state).into_iter().chain(words::push(state)).map(|line| format!("{line}\n")));
     out.extend(words::stopped(state).iter().map(|line| format!("{line}\n")));
-    let used = state.head.run.as_ref().and_then(|r| words::usage(&r.usage));
-    out.extend(used.map(|used| format!("Used in this run: {used}.\n")));
+    let of_run = state.head.run.as_ref().map(|run| run.usage);
+    let used = options.watch.map(|watch| state.head.usage - watch.used).or(of_run).and_then(|used| words::usage(&used));
+    out.extend(used.map(|used| format!("Used in this {}: {used}.\n", options.what())));
     out
 }
 
@@ -59,8 +81,7 @@ fn follow_up(state: &State, view: &TaskView) -> Option<String> {
     words::follow_up(&view.id, &state.tasks.get(&view.id)?.follow_up)
 }
 
-fn done_before(state: &State, view: &TaskView) -> bool {
-    let began = state.head.run.as_ref().map(|r| r.began);
+fn done_before(state: &State, view: &TaskView, began: Option<Millis>) -> bool {
     let done = state.tasks.get(&view.id).filter(|t| t.is_completed()).and_then(|t| t.completion.as_ref());
     done.zip(began).is_some_and(|(done, began)| done.at < began)
 }
@@ -106,9 +127,14 @@ fn failed(id: &TaskId, task: &Task, options: &SummaryOptions) -> String {
     out
 }
 
-pub fn verdict(state: &State, selected: &[TaskView], now: Millis) -> String {
+pub fn verdict(state: &State, selected: &[TaskView], now: Millis, watch: Option<Watched>) -> String {
     let counts = words::count_up(selected);
-    let took = state.head.run.as_ref().map(|r| format!(" in {}", format_duration(now.since(r.began)))).unwrap_or_default();
+    let took = |began: Millis| format_duration(now.since(began));
+    let took = match (watch, &state.head.run) {
+        (Some(watch), _) => format!(" after {} of watching", took(watch.began)),
+        (None, Some(run)) => format!(" in {}", took(run.began)),
+        (None, None) => String::new(),
+    };
     match state.verdict() {
         Verdict::Done => format!("Done{took}: {counts}.\n"),
         Verdict::Failed => format!("Failed{took}: {counts}.\n"),
