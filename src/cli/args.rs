@@ -27,7 +27,7 @@ pub use writing::{AddArgs, AddEpicArgs, EditArgs, EpicVerb, MvArgs, PlaceArgs};
     after_help = "Exit codes: 0 done, 1 a task failed, 2 changes pending (plan --detailed-exitcode), 3 needs a flag, 4 a selector matched nothing, 5 stopped: run again to go on, 64 bad command line, 70 internal error, 75 in use by another process, 78 unfit configuration or repository, 130/143 interrupted, state saved."
 )]
 pub struct Cli {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Options of every verb")]
     pub global: Global,
     #[command(subcommand)]
     pub verb: Verb,

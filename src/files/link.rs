@@ -222,11 +222,23 @@ impl Linker<'_> {
             .help("take it out of `depends_on`")
     }
 
-    /// Every edge of the component is labelled, up to the most labels there are.
+    /// Every edge of the component is labelled, up to the most labels there are. What an epic waits for is many edges
+    /// and stands in one place: that gets one label.
     fn cycle(&self, edges: &[(usize, TaskId)]) -> Diagnostic {
-        let labelled =
-            edges.iter().take(MAX_LABELS).map(|(task, on)| (self.written(*task, on), format!("`{}` waits for `{on}`", self.name(*task))));
-        let mut labels = labelled.collect::<Vec<_>>().into_iter();
+        let mut places: Vec<(Span, String, usize)> = Vec::new();
+        let mut known: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+        for (task, on) in edges {
+            let at = self.written(*task, on);
+            match known.get(&(at.start, at.len)).copied() {
+                Some(n) => places[n].2 += 1,
+                None => {
+                    known.insert((at.start, at.len), places.len());
+                    places.push((at, format!("`{}` waits for `{on}`", self.name(*task)), 0));
+                }
+            }
+        }
+        let label = |(span, text, more)| (span, if more == 0 { text } else { format!("{text}, and {more} more such edges") });
+        let mut labels = places.into_iter().take(MAX_LABELS).map(label);
         let (span, text) = labels.next().expect("a cycle has edges");
         let found = Diagnostic::error(Code::Cycle, span, format!("tasks wait for each other: {}", self.path(edges))).label(text);
         labels.fold(found, |found, (span, text)| found.also(span, text)).help("take out one of these edges")

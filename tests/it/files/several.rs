@@ -134,6 +134,19 @@ fn every_task_of_an_epic_waits_for_what_the_epic_waits_for() {
 }
 
 #[test]
+fn epics_that_wait_for_each_other_are_told_in_one_label_each() {
+    let epic = |id: &str, other: &str| {
+        let tasks = [1, 2].map(|n| format!("[[task]]\nid = \"{id}{n}\"\ntitle = \"T\"\nrun = \"true\"\n")).concat();
+        format!("[epic]\nid = \"{id}\"\ntitle = \"E\"\ndepends_on = [\"epic:{other}\"]\n{tasks}")
+    };
+    let dir = Dir::new(&[("drover.toml", ""), ("drover/a.toml", &epic("a", "b")), ("drover/b.toml", &epic("b", "a"))]);
+    assert_eq!(dir.codes(), [Code::Cycle]);
+    let said = dir.load().report.graphical(false, 200);
+    assert_eq!(said.matches("and 3 more such edges").count(), 2, "{said}");
+    assert!(!said.contains("`a2` waits for"), "{said}");
+}
+
+#[test]
 fn a_dependency_on_a_disabled_task_is_warned_of() {
     let tasks = "[[task]]\nid = \"a\"\ntitle = \"A\"\nrun = \"true\"\nenabled = false\n[[task]]\nid = \"b\"\ntitle = \"B\"\nrun = \"true\"\ndepends_on = [\"a\"]\n[[task]]\nid = \"c\"\ntitle = \"C\"\nrun = \"true\"\nenabled = false\ndepends_on = [\"a\"]\n";
     let dir = Dir::new(&[("drover.toml", ""), ("drover/a.toml", tasks)]);
