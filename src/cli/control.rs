@@ -21,6 +21,8 @@ use crate::store::{batch, redb};
 
 /// Between two tries to reach the Drover at work.
 const PAUSE: Duration = Duration::from_millis(50);
+/// So long a Drover that was stopped may take to go on.
+const STOPPED: Duration = Duration::from_secs(2);
 /// The most of a reason that is kept, in characters.
 const MAX_REASON: usize = 4000;
 
@@ -141,8 +143,20 @@ pub fn reach(dir: &Path, request: &Request) -> Result<Reached, Failure> {
             Err(held @ LockError::Held { .. }) => held.to_string(),
             Err(error) => return Err(Failure::unfit(error.to_string())),
         };
-        let asked = control::ask(dir, request);
-        if let Some(reply) = asked.map_err(|e| Failure::new(Exit::InUse, format!("{e}: {holder}")))? {
+        // Whoever is stopped would carry out later what nobody waits for any more: it is asked nothing.
+        if let Some(pid) = lock::stopped_holder(dir) {
+            if left + STOPPED <= apply::LOCK_WAIT {
+                let go_on = lock::go_on(pid);
+                let message =
+                    format!("the Drover at work here, process {pid}, is stopped and does not answer\n  {go_on}; then say it again.");
+                return Err(Failure::new(Exit::InUse, message));
+            }
+            std::thread::sleep(PAUSE);
+            left -= PAUSE.min(left);
+            continue;
+        }
+        let asked = control::ask(dir, request, &|| lock::stopped_holder(dir).is_some());
+        if let Some(reply) = asked.map_err(|e| silent(dir, &e, &holder))? {
             return Ok(Reached::Drover(reply));
         }
         if left.is_zero() {
@@ -152,6 +166,13 @@ pub fn reach(dir: &Path, request: &Request) -> Result<Reached, Failure> {
         std::thread::sleep(pause);
         left -= pause;
     }
+}
+
+/// Why a Drover that was asked does not answer, as far as that is known.
+fn silent(dir: &Path, error: &std::io::Error, holder: &str) -> Failure {
+    let go_on =
+        lock::stopped_holder(dir).map(|pid| format!("\n  It is stopped: {}, and it does then what it was asked.", lock::go_on(pid)));
+    Failure::new(Exit::InUse, format!("{error}: {holder}{}", go_on.unwrap_or_default()))
 }
 
 /// No Drover is at work: the same decision on the same record.

@@ -102,6 +102,16 @@ fn is_child(pid: Pid) -> bool {
     stat_field(pid, 4) == Some(getpid().as_raw_pid().cast_unsigned().into())
 }
 
+/// Whether a process was stopped, as by Ctrl-Z or SIGSTOP, and does nothing until it is continued.
+pub fn is_stopped(pid: u32) -> bool {
+    fs::read(format!("/proc/{pid}/stat")).is_ok_and(|stat| parse_state(&stat) == Some(b'T'))
+}
+
+fn parse_state(stat: &[u8]) -> Option<u8> {
+    let end = stat.iter().rposition(|b| *b == b')')?;
+    stat[end + 1..].trim_ascii_start().first().copied()
+}
+
 /// When the process started, in clock ticks since boot. With its pid and the boot, this names it.
 pub(super) fn start_time(pid: Pid) -> Option<u64> {
     stat_field(pid, 22)

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{StoreError, dir};
 use crate::base::text::one_line;
+use crate::process;
 
 /// No link is followed, and nothing is waited for that is no file.
 const CAREFULLY: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK);
@@ -82,6 +83,20 @@ pub fn served(dir: &Path, root: &Path) -> Option<String> {
     (theirs == root).then_some(target)
 }
 
+/// The process that holds the lock of a state directory right now, if that was stopped, as by Ctrl-Z: it answers nobody
+/// until it is continued. Writes nothing.
+pub fn stopped_holder(dir: &Path) -> Option<u32> {
+    let mut file = OpenOptions::new().read(true).custom_flags(CAREFULLY.bits().cast_signed()).open(dir.join("lock")).ok()?;
+    let held = rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK);
+    let pid = held.then(|| pid_in(&line_of(&mut file)))??;
+    process::is_stopped(pid).then_some(pid)
+}
+
+/// What has a process go on that was stopped, in words.
+pub fn go_on(pid: u32) -> String {
+    format!("`fg` in its terminal, or `kill -CONT {pid}`, has it go on")
+}
+
 /// The lock, not inherited: for a moment's work without children.
 pub(super) fn take(dir: &Path, wait: Duration) -> Result<ActiveLock, LockError> {
     let path = dir.join("lock");
@@ -132,14 +147,26 @@ fn lock_now(file: &File) -> Result<bool, Errno> {
     }
 }
 
-/// What the holder wrote about itself. Anybody may have written there: made safe to show.
+/// Who holds it, in words.
 fn holder(file: &mut File) -> String {
+    let line = line_of(file);
+    match pid_in(&line).filter(|pid| process::is_stopped(*pid)) {
+        Some(pid) => format!("{line}, which is stopped ({})", go_on(pid)),
+        None if line.is_empty() => "it did not say which".into(),
+        None => line,
+    }
+}
+
+/// What the holder wrote about itself. Anybody may have written there: made safe to show.
+fn line_of(file: &mut File) -> String {
     let mut bytes = Vec::new();
     let _ = file.take(HOLDER as u64).read_to_end(&mut bytes);
-    match one_line(String::from_utf8_lossy(&bytes).lines().next().unwrap_or_default(), HOLDER) {
-        line if line.is_empty() => "it did not say which".into(),
-        line => line,
-    }
+    one_line(String::from_utf8_lossy(&bytes).lines().next().unwrap_or_default(), HOLDER)
+}
+
+/// As [`ActiveLock::sign`] writes it.
+fn pid_in(line: &str) -> Option<u32> {
+    line.strip_prefix("process ")?.split(',').next()?.parse().ok()
 }
 
 impl ActiveLock {

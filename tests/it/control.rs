@@ -161,3 +161,23 @@ fn repo_of_other(it: &Fixture) -> String {
     fs::write(&path, CONFIG.replace("target = \"main\"", "target = \"other\"")).unwrap();
     path.display().to_string()
 }
+
+#[test]
+fn beside_a_drover_that_was_stopped_verbs_say_so_and_ask_it_nothing() {
+    let (it, mut child) = running();
+    let signal = |signal| rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal).unwrap();
+    signal(rustix::process::Signal::STOP);
+    let stat = format!("/proc/{}/stat", child.id());
+    until("it is stopped", || fs::read_to_string(&stat).unwrap().contains(") T "));
+    let go_on = format!("kill -CONT {}", child.id());
+    for args in [&["cancel", "slow"][..], &["retry", "slow"], &["approve", "a"], &["publish"], &["workers", "2"], &["sync"]] {
+        let said = it.drover(args).expect(75).err;
+        assert!(said.contains("stopped") && said.contains(&go_on), "{args:?}: {said}");
+    }
+    it.drover(&["status"]).expect(0);
+    signal(rustix::process::Signal::CONT);
+    open_gate(&it);
+    let ended = child.wait().unwrap().code();
+    // Nothing of what was said while it was stopped is done later.
+    assert_eq!((ended, status(&it, "slow"), status(&it, "a")), (Some(5), "completed".into(), "blocked".into()));
+}
