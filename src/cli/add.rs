@@ -16,7 +16,9 @@ use crate::files::{self, Change, NewTask, Work};
 const MAX_PROMPT: u64 = (1 << 20) + 1;
 
 pub fn task(global: &Global, terminal: &Terminal, args: &AddArgs) -> CliResult {
-    let site = Site::open(global, terminal)?;
+    // Before others wait for it: who types may take their time.
+    let typed = if args.prompt.as_deref() == Some("-") { Some(typed()?) } else { None };
+    let site = Site::open(global, terminal, args.place.dry_run)?;
     let name = match (&args.epic, &args.place.file) {
         (Some(epic), _) => site.file_of_epic(epic)?,
         (None, file) => site.file(file.as_deref(), "tasks")?,
@@ -24,7 +26,7 @@ pub fn task(global: &Global, terminal: &Terminal, args: &AddArgs) -> CliResult {
     let new = NewTask {
         id: args.id.clone(),
         title: args.title.clone(),
-        work: work(global, &site, args, &name)?,
+        work: work(global, &site, args, &name, typed)?,
         depends_on: args.after.clone(),
         agent: args.agent.clone(),
         labels: args.label.clone(),
@@ -40,7 +42,7 @@ pub fn task(global: &Global, terminal: &Terminal, args: &AddArgs) -> CliResult {
 }
 
 pub fn epic(global: &Global, terminal: &Terminal, args: &AddEpicArgs) -> CliResult {
-    let site = Site::open(global, terminal)?;
+    let site = Site::open(global, terminal, args.place.dry_run)?;
     // The name is part of a path: what is no id must not become one.
     let stem = EpicId::parse(&args.id).map_or("epic", |_| args.id.as_str());
     let name = site.file(args.place.file.as_deref(), stem)?;
@@ -50,7 +52,16 @@ pub fn epic(global: &Global, terminal: &Terminal, args: &AddEpicArgs) -> CliResu
     site.write(&change, &args.place, &args.id, line)
 }
 
-fn work(global: &Global, site: &Site<'_>, args: &AddArgs, name: &str) -> Result<Work, Failure> {
+/// The prompt that comes by standard input.
+fn typed() -> Result<String, Failure> {
+    let usage = |why: String| Failure::new(Exit::Usage, why);
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().take(MAX_PROMPT).read_to_end(&mut bytes);
+    read.map_err(|e| usage(format!("the prompt cannot be read from standard input: {e}")))?;
+    String::from_utf8(bytes).map_err(|_| usage("the prompt on standard input is not UTF-8".into()))
+}
+
+fn work(global: &Global, site: &Site<'_>, args: &AddArgs, name: &str, typed: Option<String>) -> Result<Work, Failure> {
     let usage = |why: String| Failure::new(Exit::Usage, why);
     if let Some(path) = &args.prompt_file {
         let path = absolute(&context::directory(global)?, path);
@@ -59,14 +70,7 @@ fn work(global: &Global, site: &Site<'_>, args: &AddArgs, name: &str) -> Result<
         let text = path.to_str().ok_or_else(|| usage("--prompt-file: its name is not UTF-8".into()))?;
         return Ok(Work::PromptFile(text.to_owned()));
     }
-    match (&args.prompt, &args.run) {
-        (Some(prompt), _) if prompt == "-" => {
-            let mut bytes = Vec::new();
-            let read = std::io::stdin().lock().take(MAX_PROMPT).read_to_end(&mut bytes);
-            read.map_err(|e| usage(format!("the prompt cannot be read from standard input: {e}")))?;
-            let text = String::from_utf8(bytes).map_err(|_| usage("the prompt on standard input is not UTF-8".into()))?;
-            Ok(Work::Prompt(text))
-        }
+    match (typed.as_ref().or(args.prompt.as_ref()), &args.run) {
         (Some(prompt), _) => Ok(Work::Prompt(prompt.clone())),
         (None, run) => Ok(Work::Run(run.clone().unwrap_or_default())),
     }

@@ -9,7 +9,7 @@ use crate::base::text::{did_you_mean, one_line};
 use crate::files::{self, Change};
 
 pub fn run(global: &Global, terminal: &Terminal, args: &MvArgs) -> CliResult {
-    let site = Site::open(global, terminal)?;
+    let site = Site::open(global, terminal, args.dry_run)?;
     let to = TaskId::parse(&args.to)
         .map_err(|why| Failure::new(Exit::Usage, format!("`{}` cannot be the id of a task: {why}", one_line(&args.to, 80))))?;
     if args.from == args.to {

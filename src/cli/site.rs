@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{ErrorKind, IsTerminal};
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use super::args::Global;
 use super::context;
@@ -10,8 +11,12 @@ use super::exit::{Exit, Failure};
 use super::terminal::Terminal;
 use crate::base::EpicId;
 use crate::base::text::{did_you_mean, one_line, visible};
-use crate::files::{self, Change, Loaded, NotWritten, Options, Project};
+use crate::fault;
+use crate::files::{self, Change, Loaded, NotWritten, Options, Project, Turn};
 use crate::git::Repo;
+
+/// How long others who write into the same files are waited for.
+const TURN: Duration = Duration::from_secs(30);
 
 /// The project before anything is written.
 pub struct Site<'a> {
@@ -20,16 +25,21 @@ pub struct Site<'a> {
     pub repo: Repo,
     pub project: Project,
     pub loaded: Loaded,
+    /// Nothing where nothing is to be written.
+    _turn: Option<Turn>,
 }
 
 impl<'a> Site<'a> {
-    pub fn open(global: &'a Global, terminal: &'a Terminal) -> Result<Self, Failure> {
+    /// For whoever only looks with `dry_run`; else others wait with what they write until this is dropped.
+    pub fn open(global: &'a Global, terminal: &'a Terminal, dry_run: bool) -> Result<Self, Failure> {
         let repo = context::repository(global)?;
+        let turn = || files::take_turn(repo.root(), fault::patience(TURN)).map_err(refused);
+        let turn = if dry_run { None } else { Some(turn()?) };
         // What is only a warning is told once, of the files as they will be.
         let quiet = terminal.hushed();
         let before = |failure: Failure| Failure { message: format!("{}; nothing was written", failure.message), ..failure };
         let (project, loaded) = context::loaded(global, &quiet, &repo, context::options(global)).map_err(before)?;
-        Ok(Self { global, terminal, repo, project, loaded })
+        Ok(Self { global, terminal, repo, project, loaded, _turn: turn })
     }
 
     pub fn file_of_epic(&self, epic: &str) -> Result<String, Failure> {
@@ -124,6 +134,7 @@ pub fn show(terminal: &Terminal, changes: &[Change]) {
 pub fn refused(why: NotWritten) -> Failure {
     match why {
         NotWritten::Changed(_) => Failure::new(Exit::Refused, format!("{why}\n  Say it again: it is read anew.")),
+        NotWritten::Busy => Failure::new(Exit::InUse, format!("{why}\n  Look what it does, and say this again.")),
         NotWritten::Link(_) | NotWritten::Outside(_) => Failure::new(Exit::Usage, why.to_string()),
         NotWritten::ReadOnly(_) | NotWritten::Io(..) => Failure::unfit(why.to_string()),
     }

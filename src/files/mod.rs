@@ -46,7 +46,7 @@ pub use ignore::gitignore::gitconfig_excludes_path as ignored_everywhere;
 pub use rename::{file_of_epic, place_of_task, rename};
 pub use report::{Found, Report};
 pub use seen::Seen;
-pub use write::{NotWritten, put, put_all, refuse_odd};
+pub use write::{NotWritten, Turn, put, put_all, refuse_odd, take_turn};
 
 use crate::base::text::count;
 use crate::base::{TaskId, sha256_hex};

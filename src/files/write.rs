@@ -6,10 +6,15 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, FlockOperation, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use super::change::Change;
+
+/// Between two looks whether others are through.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Why a file was not written; it is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +29,32 @@ pub enum NotWritten {
     ReadOnly(String),
     #[error("{0} cannot be written: {1}")]
     Io(String, io::Error),
+    #[error("another Drover is writing the files of this project, and does not come to an end")]
+    Busy,
+}
+
+/// Held by whoever reads files to write them: others wait until it is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    _root: Option<File>,
+}
+
+/// Waits for those who write here now, for up to `wait`. Where nothing can be locked each goes ahead, and whoever
+/// finds a file changed says so.
+pub fn take_turn(root: &Path, wait: Duration) -> Result<Turn, NotWritten> {
+    let Ok(dir) = File::open(root) else { return Ok(Turn { _root: None }) };
+    let mut left = wait;
+    loop {
+        match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Turn { _root: Some(dir) }),
+            Err(Errno::WOULDBLOCK | Errno::INTR) if left.is_zero() => return Err(NotWritten::Busy),
+            Err(Errno::WOULDBLOCK | Errno::INTR) => {}
+            Err(_) => return Ok(Turn { _root: None }),
+        }
+        let pause = PAUSE.min(left);
+        std::thread::sleep(pause);
+        left -= pause;
+    }
 }
 
 /// A new text beside the file that it is for, safe on the disk.

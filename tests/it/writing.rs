@@ -306,3 +306,23 @@ fn what_a_person_writes_while_an_addition_is_made_is_kept() {
     let added = ran(&child.wait_with_output().unwrap()).expect(0);
     assert!(it.read("drover/tasks.toml").starts_with(&mine), "{added:?}");
 }
+
+#[test]
+fn tasks_that_are_added_at_once_wait_for_one_another_and_all_are_written() {
+    let it = repo().file("drover.toml", CONFIG).commit("Files");
+    let ids: Vec<String> = (0..12).map(|n| format!("t{n}")).collect();
+    let add = |id: &String| it.spawn(&["add", id, "--title", "T", "--run", "true"]);
+    let mut children: Vec<_> = ids.iter().map(add).collect();
+    children.push(it.spawn(&["epic", "add", "shop", "--title", "Shop"]));
+    for child in children {
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    }
+    let text = it.read("drover/tasks.toml");
+    ids.iter().for_each(|id| assert_eq!(text.matches(&format!("id = \"{id}\"\n")).count(), 1, "{text}"));
+    // Who types keeps nobody waiting.
+    let mut typing = it.drover_command(&["add", "typed", "--title", "T", "--prompt", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    it.drover(&["add", "meanwhile", "--title", "T", "--run", "true"]).expect(0);
+    typing.stdin.take().unwrap().write_all(b"Do it.\n").unwrap();
+    assert!(typing.wait().unwrap().success());
+}
