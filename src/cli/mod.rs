@@ -3,6 +3,7 @@
 //! The only room that reads the environment, the terminal and the arguments.
 
 mod add;
+mod amiss;
 mod apply;
 mod args;
 mod ci;

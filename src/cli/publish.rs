@@ -135,9 +135,8 @@ impl Going {
         self.refuse_shared(&open.state, &lost)?;
         let done = |aid: &Aid| open.state.tasks.values().find(|t| t.completion.as_ref().is_some_and(|c| c.aid == *aid));
         let gone: Vec<TaskId> = lost.landed.iter().filter_map(|(_, aid)| Some(done(aid)?.spec.id.clone())).collect();
-        let found = gone.iter().map(|id| (id.clone(), Some(lost.tip.clone()))).collect();
         let at = now();
-        let facts = decide(&mut open.state, at, &Input::Reverts { found });
+        let facts = decide(&mut open.state, at, &Input::LetGo { tasks: gone.clone(), tip: lost.tip.clone() });
         if !facts.is_empty() {
             open.store.commit(&self.target, &batch(&open.state, at, facts))?;
         }
@@ -201,7 +200,10 @@ impl Going {
             lines.push(format!("Let go of what `{target}` no longer has; it is kept as {}.", let_go.kept.join(" and ")));
             if let Some(first) = let_go.tasks.first() {
                 let tasks: Vec<&str> = let_go.tasks.iter().map(TaskId::as_str).collect();
-                lines.push(format!("  Counted as reverted: {}. To have it done again: drover apply --rerun {first}", tasks.join(", ")));
+                lines.push(format!(
+                    "  With it went the work of {}, which is not done again unasked. To have it done again: drover apply --rerun {first}",
+                    tasks.join(", ")
+                ));
             }
         }
         let tip = now.map(Oid::short).unwrap_or_default();

@@ -198,16 +198,17 @@ pub fn refuse_rewound(repo: &Repo, target: &str, landed: Option<&Oid>) -> Result
         repo.restore_line(target, landed).map_err(unfit)?;
     }
     match repo.sync_line(target).map_err(unfit)? {
-        LineState::Rewound { published, .. } => Err(Failure::new(
-            Exit::Stopped,
-            format!(
-                "`{target}` no longer contains {}, which was published to it: somebody reset or force-pushed it\n  To bring the work back: drover publish --restore\n  To let it go: drover publish --let-go",
-                published.short()
-            ),
-        )),
+        LineState::Rewound { published, .. } => Err(Failure::new(Exit::Stopped, rewound(target, &published))),
         LineState::NoTarget => Err(Failure::unfit(format!("the target branch `{target}` does not exist"))),
         LineState::Tip(_) | LineState::Diverged { .. } => Ok(()),
     }
+}
+
+pub fn rewound(target: &str, published: &Oid) -> String {
+    format!(
+        "`{target}` no longer contains {}, which was published to it: somebody reset or force-pushed it\n  To bring the work back: drover publish --restore\n  To let it go: drover publish --let-go",
+        published.short()
+    )
 }
 
 fn new_run() -> RunId {

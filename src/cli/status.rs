@@ -1,13 +1,17 @@
 //! `drover status`: where everything stands, also while another process applies; and on as that
 //! changes. Reads one short transaction at a time, so that no writer waits for it.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use super::amiss;
 use super::args::{Global, StatusArgs};
 use super::context;
 use super::exit::{CliResult, Exit, Failure};
 use super::terminal::Terminal;
+use crate::base::Millis;
+use crate::base::text::block;
 use crate::core::State;
 use crate::engine::driver::now;
 use crate::git::Repo;
@@ -22,13 +26,15 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Drawn anew after this long, for the times that are shown; elsewhere it is only looked whether a
 /// Drover is still at work.
 const TICK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+/// The files and git are looked at no more often than this.
+const FILES_AGAIN: Duration = Duration::from_secs(2);
 /// Nothing is read more often than that, however fast facts come.
 const PAUSE: Duration = Duration::from_millis(100);
 
 pub fn run(global: &Global, terminal: &Terminal, args: &StatusArgs) -> CliResult {
     let repo = context::repository(global)?;
     let target = context::recorded_target(global, &repo)?;
-    let reader = Reader { repo, target, terminal, args };
+    let reader = Reader { global, repo, target, terminal, args, amiss: RefCell::default() };
     if args.watch {
         return reader.follow();
     }
@@ -36,17 +42,20 @@ pub fn run(global: &Global, terminal: &Terminal, args: &StatusArgs) -> CliResult
         return Err(Failure::unfit(format!("{}\n  Run `drover apply`.", reader.nothing())));
     };
     match terminal.json {
-        true => terminal.json(&report::json::status(&state, now())),
+        true => terminal.json(&report::json::status(&state, now(), &reader.amiss(&state))),
         false => terminal.out(&reader.text(&state, reader.is_deserted())),
     }
     Ok(Exit::Done)
 }
 
 struct Reader<'a> {
+    global: &'a Global,
     repo: Repo,
     target: String,
     terminal: &'a Terminal,
     args: &'a StatusArgs,
+    /// What was found last beside the record, and when.
+    amiss: RefCell<(Millis, Vec<String>)>,
 }
 
 impl Reader<'_> {
@@ -70,7 +79,18 @@ impl Reader<'_> {
             ascii: self.terminal.ascii,
             deserted,
         };
-        report::text::status(state, now(), options)
+        let shown = report::text::status(state, now(), options);
+        // A line is for those who want no more than a line.
+        if self.args.oneline { shown } else { self.amiss(state).iter().fold(shown, |shown, line| format!("{shown}{}\n", block(line))) }
+    }
+
+    /// What there is to be said beside the record.
+    fn amiss(&self, state: &State) -> Vec<String> {
+        let mut amiss = self.amiss.borrow_mut();
+        if now().since(amiss.0) >= FILES_AGAIN {
+            *amiss = (now(), amiss::found(self.global, &self.repo, &self.target, state, !self.is_deserted()));
+        }
+        amiss.1.clone()
     }
 
     /// Shows it again and again, until nobody looks any more.
@@ -107,7 +127,7 @@ impl Reader<'_> {
             Some(state) if shown.draws => self.text(state, deserted),
             Some(state) => match shown.news(state, deserted, self.args.oneline || self.terminal.json) {
                 None => return true,
-                Some(_) if self.terminal.json => format!("{}\n", report::json::status(state, now())),
+                Some(_) if self.terminal.json => format!("{}\n", report::json::status(state, now(), &self.amiss(state))),
                 Some(gap) => format!("{gap}{}", self.text(state, deserted)),
             },
         };

@@ -75,8 +75,8 @@ impl State {
             }
             Fact::Moved { from, spec } => self.rename(seq, from, spec),
             Fact::Recalled(recalled) => self.recall(seq, at, recalled),
-            Fact::Reverted { task, commit } => self.revert(task, Some(commit)),
-            Fact::Restored { task } => self.revert(task, None),
+            Fact::Reverted { task, commit, let_go } => self.revert(task, Some(commit), *let_go),
+            Fact::Restored { task } => self.revert(task, None, false),
             Fact::Hinted(hinted) => self.apply_hint(at, hinted),
             Fact::Removed { task } => self.remove(task),
             Fact::Claimed { task, aid, base } => self.claim(at, task, aid, base),

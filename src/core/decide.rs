@@ -61,6 +61,11 @@ impl Decider<'_> {
                 news.into_iter().for_each(|recalled| self.emit(Fact::Recalled(recalled)));
             }
             Input::Reverts { found } => self.reverts(found),
+            Input::LetGo { tasks, tip } => {
+                let done = |id: &&TaskId| self.state.tasks.get(*id).is_some_and(|t| t.is_completed());
+                let tasks: Vec<TaskId> = tasks.iter().filter(done).cloned().collect();
+                tasks.into_iter().for_each(|task| self.emit(Fact::Reverted { task, commit: tip.clone(), let_go: true }));
+            }
             Input::Reconcile { policy, changes } => self.reconcile(policy.as_ref(), changes),
             Input::Select { selection } => {
                 self.state.begun = true;
@@ -139,7 +144,7 @@ impl Decider<'_> {
             let Some(task) = self.state.tasks.get(id).filter(|t| t.is_completed() && t.reverted != *by) else { continue };
             let task = task.spec.id.clone();
             self.emit(match by {
-                Some(commit) => Fact::Reverted { task, commit: commit.clone() },
+                Some(commit) => Fact::Reverted { task, commit: commit.clone(), let_go: false },
                 None => Fact::Restored { task },
             });
         }

@@ -29,6 +29,8 @@ pub enum Input {
     StandBy { why: Option<String> },
     /// What was landed is written in the commits of the target; the record does not know of it.
     Recall { found: Vec<Recalled> },
+    /// The target was reset to this commit, and a person let go of what these tasks had landed after it.
+    LetGo { tasks: Vec<TaskId>, tip: Oid },
     /// Whether the landed work of these tasks was reverted, and by which commit; `None` for work
     /// that was, and is whole again.
     Reverts { found: Vec<(TaskId, Option<Oid>)> },
@@ -115,10 +117,13 @@ pub enum Fact {
         spec: Arc<Spec>,
     },
     Recalled(Recalled),
-    /// A person took back with this commit what the task had landed.
+    /// A person took back with this commit what the task had landed; or, with `let_go`, reset the target to it and let
+    /// go of the rest.
     Reverted {
         task: TaskId,
         commit: Oid,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        let_go: bool,
     },
     /// That was reverted itself: the task's work is whole again.
     Restored {

@@ -56,12 +56,12 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn revert(&mut self, id: &TaskId, by: Option<&Oid>) -> Result<(), &'static str> {
+    pub(super) fn revert(&mut self, id: &TaskId, by: Option<&Oid>, let_go: bool) -> Result<(), &'static str> {
         let task = self.tasks.get_mut(id).ok_or("no such task")?;
         if !task.is_completed() {
             return Err("only what is completed is reverted");
         }
-        task.reverted = by.cloned();
+        (task.reverted, task.let_go) = (by.cloned(), let_go);
         Ok(())
     }
 
@@ -71,9 +71,9 @@ impl State {
         task.spec.depends_on.iter().find(gone).cloned()
     }
 
-    /// The tasks of the run whose work was taken back, each with the commit that did it.
-    pub fn reverted(&self) -> impl Iterator<Item = (&TaskId, &Oid)> {
+    /// The tasks of the run whose work was taken back, each with the commit that did it; none for what was let go.
+    pub fn reverted(&self) -> impl Iterator<Item = (&TaskId, Option<&Oid>)> {
         let all = self.tasks.iter().filter(|(id, t)| !t.removed && t.is_completed() && self.selection.holds(id));
-        all.filter_map(|(id, t)| Some((id, t.reverted.as_ref()?)))
+        all.filter_map(|(id, t)| t.reverted.as_ref().map(|by| (id, Some(by).filter(|_| !t.let_go))))
     }
 }

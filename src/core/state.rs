@@ -142,6 +142,9 @@ pub struct Task {
     /// The commit that took back what it had landed. Counts while it is completed.
     #[serde(default)]
     pub reverted: Option<Oid>,
+    /// Not by a revert: the target was reset to that commit, and a person let go of the rest.
+    #[serde(default)]
+    pub let_go: bool,
     /// The files whose change has it run again, until it is done.
     #[serde(default)]
     pub renewed: Vec<String>,

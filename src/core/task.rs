@@ -46,6 +46,7 @@ impl Task {
             last_aid: None,
             completion: None,
             reverted: None,
+            let_go: false,
             renewed: Vec::new(),
             removed: false,
             hints: Vec::new(),

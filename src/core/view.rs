@@ -58,6 +58,8 @@ pub enum Reason {
     Reverted {
         commit: String,
     },
+    /// The target was reset to before it landed, and a person let go of it.
+    LetGo,
     /// Waits, at any distance, for a task that is disabled.
     DependencyDisabled {
         task: TaskId,
@@ -196,6 +198,7 @@ impl State {
 
     fn status_of(&self, id: &TaskId, task: &Task, doomed: &Doomed) -> (Status, Option<Reason>) {
         match &task.phase {
+            Phase::Completed if task.reverted.is_some() && task.let_go => (Status::Completed, Some(Reason::LetGo)),
             Phase::Completed => (Status::Completed, task.reverted.as_ref().map(|c| Reason::Reverted { commit: c.to_string() })),
             Phase::Failed => (Status::Failed, None),
             Phase::Cancelled => (Status::Cancelled, Some(Reason::Cancelled)),
@@ -342,7 +345,7 @@ impl State {
             ("blocked by something outside", outside),
             ("blocked by a conflict", conflicts),
             ("waiting for approval", approvals),
-            ("what they need was reverted", bereft),
+            ("what they need was taken back", bereft),
             ("cancelled", cancelled),
             ("suspended", suspended.into_iter().collect()),
         ];

@@ -38,10 +38,7 @@ impl Repo {
                 return Ok(LineState::NoTarget);
             };
             let line = self.tip(&Self::line_ref(target))?;
-            let state = match &line {
-                Some(line) => self.compare(target, line, &tip)?,
-                None => self.after_loss(target, &tip)?,
-            };
+            let state = self.held_against(target, line.as_ref(), &tip)?;
             if state != LineState::Tip(tip.clone()) {
                 return Ok(state);
             }
@@ -51,6 +48,21 @@ impl Repo {
             }
         }
         Err(GitError::trouble(format!("`{target}` is moved faster than the line can follow")))
+    }
+
+    /// Where line and target stand to each other, and where the line is to be. Moves nothing.
+    pub fn look_at_line(&self, target: &str) -> Result<LineState> {
+        match self.branch_tip(target)? {
+            Some(tip) => self.held_against(target, self.tip(&Self::line_ref(target))?.as_ref(), &tip),
+            None => Ok(LineState::NoTarget),
+        }
+    }
+
+    fn held_against(&self, target: &str, line: Option<&Oid>, tip: &Oid) -> Result<LineState> {
+        match line {
+            Some(line) => self.compare(target, line, tip),
+            None => self.after_loss(target, tip),
+        }
     }
 
     /// Puts a line back that somebody deleted, at `tip`, where it was last known to be. What

@@ -49,7 +49,7 @@ impl<'a> Fates<'a> {
     fn fate(&self, draft: &Draft, spec: &Spec) -> Fate {
         let Some(task) = draft.after.tasks.get(&spec.id) else { return Fate::Ended("is not recorded") };
         match &task.phase {
-            Phase::Completed if !task.stands() => Fate::Ended("was reverted"),
+            Phase::Completed if !task.stands() => Fate::Ended(if task.let_go { "was let go" } else { "was reverted" }),
             Phase::Completed => Fate::Done,
             Phase::Active(_) if task.awaits_approval() && !task.definition_moved() => Fate::Ended("waits for approval"),
             Phase::Active(_) => Fate::Runs,

@@ -176,7 +176,8 @@ impl Teller<'_> {
 
     fn completed(&self, before: Option<&Task>, after: &Task) -> (Action, String, String) {
         if let Some(by) = &after.reverted {
-            return (Action::Reverted, format!("reverted in {}", by.short()), format!("kept; apply --rerun {}", self.spec.id));
+            let how = if after.let_go { "let go".to_owned() } else { format!("reverted in {}", by.short()) };
+            return (Action::Reverted, how, format!("kept; apply --rerun {}", self.spec.id));
         }
         let commit = done_in(after);
         let stale = is_stale(after, self.spec);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::style::Hue;
 use crate::base::text::{count, one_line};
-use crate::base::{Millis, TaskId, format_duration};
+use crate::base::{Millis, Oid, TaskId, format_duration};
 use crate::core::view::{Reason, Status, TaskView};
 use crate::core::{FailureClass, FollowUp, Publish, Push, State, Usage};
 use crate::git::Repo;
@@ -19,6 +19,7 @@ pub const MESSAGE: usize = 160;
 
 pub fn status(view: &TaskView) -> String {
     match (view.status, view.phase) {
+        (Status::Completed, _) if view.reason == Some(Reason::LetGo) => "let go".into(),
         (Status::InProgress, Some(phase)) => format!("in progress: {phase}"),
         (other, _) => other.name().replace('_', " "),
     }
@@ -38,7 +39,7 @@ pub fn sign(status: Status) -> (Hue, char) {
 /// As [`sign`], but for what is completed and was taken back.
 pub fn mark(view: &TaskView) -> (Hue, char) {
     match view.reason {
-        Some(Reason::Reverted { .. }) => (Hue::Changed, '!'),
+        Some(Reason::Reverted { .. } | Reason::LetGo) => (Hue::Changed, '!'),
         _ => sign(view.status),
     }
 }
@@ -47,8 +48,9 @@ pub fn reason(reason: &Reason, now: Millis) -> String {
     match reason {
         Reason::DependencyPending { tasks } => format!("waits for {}", some(tasks.iter().map(TaskId::as_str))),
         Reason::DependencyFailed { task } => format!("waits for {task}, which failed"),
-        Reason::DependencyReverted { task } => format!("needs {task}, which was reverted"),
+        Reason::DependencyReverted { task } => format!("needs {task}, whose work was taken back"),
         Reason::Reverted { commit } => format!("reverted in {}", commit.get(..7).unwrap_or(commit)),
+        Reason::LetGo => "what it had landed is not on the target any more".into(),
         Reason::DependencyDisabled { task } => format!("waits for {task}, which is disabled"),
         Reason::DependencyCancelled { task } => format!("waits for {task}, which was cancelled"),
         Reason::Disabled => "disabled".into(),
@@ -120,10 +122,12 @@ pub fn count_up(views: &[TaskView]) -> String {
     if all == 0 {
         return "no tasks".into();
     }
-    let done = tally.get(&Status::Completed).copied().unwrap_or(0);
+    let let_go = views.iter().filter(|view| view.reason == Some(Reason::LetGo)).count();
+    let done = tally.get(&Status::Completed).copied().unwrap_or(0) - let_go;
     let rest = Status::ALL.iter().filter(|s| **s != Status::Completed);
     let rest = rest.filter_map(|s| tally.get(s).map(|n| format!(", {n} {}", s.name().replace('_', " "))));
-    format!("{done} of {all} completed{}", rest.collect::<String>())
+    let gone = if let_go > 0 { format!(", {let_go} let go") } else { String::new() };
+    format!("{done} of {all} completed{gone}{}", rest.collect::<String>())
 }
 
 /// How many tasks are in each status.
@@ -173,10 +177,15 @@ pub fn publish(state: &State) -> Option<String> {
 
 /// What is to be said about work that was taken back, if any was.
 pub fn reverted(state: &State) -> Option<String> {
-    let all: Vec<(&TaskId, String)> = state.reverted().map(|(id, by)| (id, format!("{id} (in {})", by.short()))).collect();
-    let (first, _) = all.first()?;
-    let named = some(all.iter().map(|(_, told)| told.as_str()));
-    Some(format!("reverted, and not done again unasked: {named}\n  To have it done again: drover apply --rerun {first}"))
+    let (reverted, let_go): (Vec<_>, Vec<_>) = state.reverted().partition(|(_, by)| by.is_some());
+    let (first, _) = reverted.first().or(let_go.first())?;
+    let named = |(id, by): &(&TaskId, Option<&Oid>)| by.map_or(id.to_string(), |by| format!("{id} (in {})", by.short()));
+    let told = |how: &str, all: &[(&TaskId, Option<&Oid>)]| {
+        let all: Vec<String> = all.iter().map(named).collect();
+        (!all.is_empty()).then(|| format!("{how}, and not done again unasked: {}", some(all.iter().map(String::as_str))))
+    };
+    let told: Vec<String> = [told("reverted", &reverted), told("let go", &let_go)].into_iter().flatten().collect();
+    Some(format!("{}\n  To have it done again: drover apply --rerun {first}", told.join("\n")))
 }
 
 /// That nothing lands, why, and what to do, if that is so: a line each.

@@ -342,9 +342,14 @@ fn what_the_target_lost_is_let_go_when_that_is_asked_for_and_kept_all_the_same()
     let again = json(&it.drover(&["publish", "--let-go", "--format", "json"]), 0);
     assert_eq!(again["let_go"], Value::Null);
     let ran = it.drover(&["apply"]).expect(0);
-    assert!(ran.out.contains("Nothing to do") && ran.err.contains("not done again unasked: a (in "), "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("Nothing to do") && ran.err.contains("let go, and not done again unasked: a, b\n"), "{}{}", ran.out, ran.err);
     assert_eq!(it.checkout(), before, "it does not come back");
+    let status = it.drover(&["status"]).expect(0).out;
+    assert!(status.contains("let go") && status.contains("0 of 2 completed, 2 let go.") && !status.contains("reverted"), "{status}");
+    let a = it.drover(&["status", "--format", "json"]).expect(0).json()["tasks"][0]["reason"]["kind"].clone();
+    assert_eq!(a, "let_go");
     it.drover(&["apply", "--rerun", "a"]).expect(0);
+    assert!(it.drover(&["status"]).expect(0).out.contains("1 of 2 completed, 1 let go."));
     assert_eq!((it.read("a"), it.read("b")), ("new\n".into(), "old\n".into()));
 }
 

@@ -152,10 +152,14 @@ fn a_reverted_task_is_kept_and_what_needs_it_waits_until_it_is_done_again() {
     assert_eq!((json["tasks"][0]["action"].as_str(), json["summary"]["reverted"].as_u64()), (Some("reverted"), Some(1)));
     // By itself nothing is done again; what needs it says so.
     let ran = it.drover(&["apply"]).expect(5);
-    assert!(ran.out.contains("what they need was reverted: next (needs a)"), "{}", ran.out);
+    assert!(ran.out.contains("what they need was taken back: next (needs a)"), "{}", ran.out);
     assert!(!it.path("a").exists() && !it.path("next").exists());
     let status = it.drover(&["status"]).expect(0);
-    assert!(status.out.contains(&format!("reverted in {by}")) && status.out.contains("needs a, which was reverted"), "{}", status.out);
+    assert!(
+        status.out.contains(&format!("reverted in {by}")) && status.out.contains("needs a, whose work was taken back"),
+        "{}",
+        status.out
+    );
     // Without the dependent it is a success, with a warning.
     let ran = it.drover(&["apply", "a", "b"]).expect(0);
     assert!(ran.err.contains(&format!("warning: reverted, and not done again unasked: a (in {by})")), "{}", ran.err);

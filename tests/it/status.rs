@@ -143,3 +143,32 @@ fn one_line_is_for_prompts_and_nothing_is_said_of_use_where_nothing_was_used() {
     let json = it.drover(&["status", "--format", "json"]).expect(0).json();
     assert_eq!(json["usage"]["turns"], 0, "programs are told all the same");
 }
+
+#[test]
+fn status_says_what_keeps_the_files_from_being_taken_over_and_what_to_do() {
+    let tasks = |word: &str| -> String {
+        let task = |n| format!("[[task]]\nid = \"t{n}\"\ntitle = \"T\"\nprompt = \"$ echo {word} > t{n}\"\n");
+        (0..3).map(task).collect()
+    };
+    let it = repo().file("drover.toml", CONFIG).file("drover/t.toml", &tasks("once")).commit("Tasks");
+    it.drover(&["apply"]).expect(0);
+    let warnings = || it.drover(&["status", "--format", "json"]).expect(0).json()["warnings"].clone();
+    assert_eq!(warnings(), serde_json::json!([]));
+    let says = |all: &[&str]| {
+        let (shown, warnings) = (it.drover(&["status"]).expect(0).out, warnings().to_string());
+        all.iter().for_each(|words| assert!(shown.contains(words) && warnings.contains(words), "{words}: {shown}{warnings}"));
+    };
+    it.write("drover/t.toml", "[[task]\n");
+    says(&["the task files have 1 mistake", "`drover validate`"]);
+    it.write("drover/t.toml", &tasks("again"));
+    says(&["3 of 3 completed tasks would run again", "`drover apply --allow-reruns`"]);
+    it.git(&["checkout", "-q", "drover/t.toml"]);
+    it.git(&["checkout", "-qb", "feature"]);
+    says(&["`feature` is checked out, and work lands on `main`", "`git switch main`"]);
+    it.git(&["checkout", "-q", "main"]);
+    it.git(&["reset", "-q", "--hard", ":/^Tasks"]);
+    says(&["`main` no longer contains", "drover publish --restore", "drover publish --let-go"]);
+    assert_eq!(it.drover(&["status", "--oneline"]).expect(0).out, "it: 3 of 3 completed\n");
+    it.drover(&["publish", "--restore"]).expect(0);
+    assert_eq!(warnings(), serde_json::json!([]));
+}

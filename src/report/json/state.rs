@@ -15,7 +15,8 @@ use crate::core::view::{Status, TaskView, Verdict};
 use crate::core::{Failure, FollowUp, Publish, Push, Run, State};
 use crate::report::words;
 
-pub fn status(state: &State, now: Millis) -> Value {
+/// With `warnings`: what there is to be said beside the record.
+pub fn status(state: &State, now: Millis, warnings: &[String]) -> Value {
     let views = state.views();
     value(&StatusJson {
         format_version: FORMAT_VERSION.into(),
@@ -28,6 +29,7 @@ pub fn status(state: &State, now: Millis) -> Value {
         push: state.pushes().then(|| push(&state.head.line.remote.push)),
         tasks: views.iter().map(|v| task(state, v, now)).collect(),
         tally: tally(&words::tally(&views)),
+        warnings: warnings.to_vec(),
     })
 }
 
@@ -72,6 +74,9 @@ pub(super) struct StatusJson {
     push: Option<PublishJson>,
     tasks: Vec<TaskJson>,
     tally: TallyJson,
+    /// That files are not taken over, another branch is checked out than the target, or that lost what had landed: in
+    /// words, with what to do.
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize)]

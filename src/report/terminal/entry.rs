@@ -146,6 +146,7 @@ impl Teller {
             Fact::Recalled(r) => Entry::new(Normal, Hue::Good, '=', format!("found in history: landed as {}", r.commit.short())),
             Fact::Hinted(hinted) => said(hinted),
             Fact::Moved { from, .. } => Entry::new(Normal, Hue::Changed, '>', format!("was `{from}` before")),
+            Fact::Reverted { let_go: true, .. } => Entry::new(Normal, Hue::Changed, '!', "let go by a person: not done again unasked"),
             Fact::Reverted { commit, .. } => {
                 Entry::new(Normal, Hue::Changed, '!', format!("reverted in {}: not done again unasked", commit.short()))
             }

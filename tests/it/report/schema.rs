@@ -83,11 +83,11 @@ fn real_output_fits_the_schemas_and_strangers_do_not() {
         task("z").needs("runs"),
     ]);
     fits(&json::plan_schema(), &json::plan(&world.plan(&files), &heading(&files)));
-    fits(&json::status_schema(), &json::status(&world.state, world.now));
+    fits(&json::status_schema(), &json::status(&world.state, world.now, &[]));
     world.reconcile(&files);
     world.run();
     world.input(Input::PublishHeld { why: "local changes".into() });
-    let status = json::status(&world.state, world.now);
+    let status = json::status(&world.state, world.now, &["warned".into()]);
     fits(&json::status_schema(), &status);
     for word in ["completed", "failed", "ready", "in_progress", "blocked"] {
         assert!(status["tasks"].as_array().unwrap().iter().any(|t| t["status"] == word), "{word} is not in the sample");
