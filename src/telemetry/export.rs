@@ -1,8 +1,8 @@
 //! To a receiver: queues, threads, and the time that the end may take.
 
 use std::sync::Arc;
-use std::sync::mpsc::channel;
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use opentelemetry::{Key, KeyValue};
 use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
@@ -119,16 +119,14 @@ impl Export {
         let open = ends.len();
         for (nth, end) in ends.into_iter().enumerate() {
             let say = say.clone();
-            std::thread::spawn(move || {
+            // Where there is no thread for it, its end is dropped with what says so: it is as one that does not answer.
+            let _ = std::thread::Builder::new().spawn(move || {
                 end();
-                let _ = say.send(Some(nth));
+                let _ = say.send(nth);
             });
         }
-        std::thread::spawn(move || {
-            std::thread::sleep(wait);
-            let _ = say.send(None);
-        });
-        let ended = hear.iter().take(open).take_while(Option::is_some).count();
+        drop(say);
+        let ended = heard(&hear, open, wait);
         if ended < open {
             tallies.iter().for_each(|tally| tally.because("it did not answer in time"));
         }
@@ -136,6 +134,13 @@ impl Export {
         self.runtime.take().into_iter().for_each(tokio::runtime::Runtime::shutdown_background);
         tally::lost(tallies.iter().map(|tally| &**tally))
     }
+}
+
+/// How many of those that are open say that they have ended while it is waited for them.
+#[expect(clippy::disallowed_methods, reason = "how long receivers are waited for; nothing is decided by it")]
+fn heard(hear: &Receiver<usize>, open: usize, wait: Duration) -> usize {
+    let until = Instant::now() + wait;
+    (0..open).take_while(|_| hear.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok()).count()
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {

@@ -13,9 +13,10 @@ use super::attempt::{Ended, Open, Outcome, Over};
 use super::metrics::{self, Measure};
 use super::spans::{self, Span, Trouble};
 use super::{Place, Redact, Settings};
+use crate::base::text::{count, some_of};
 use crate::base::trace::{Context, Sampling, SpanId, TraceId};
 use crate::base::{Aid, Millis, Oid, RunId, TaskId};
-use crate::core::view::Verdict;
+use crate::core::view::{Status, TaskView, Verdict};
 use crate::core::{Exit, Fact, State, Usage};
 
 /// How a run ended that was killed.
@@ -96,7 +97,7 @@ impl Story {
     pub fn fact(&mut self, state: &State, at: Millis, fact: &Fact) {
         match fact {
             Fact::RunBegan { run, continues, after, .. } => self.begin(at, run, continues.as_ref(), after.as_ref()),
-            Fact::RunEnded { .. } => self.end_run(at, outcome(&state.verdict())),
+            Fact::RunEnded { .. } => self.end_run(state, at),
             Fact::Claimed { task, aid, base } => self.claim(state, at, task, aid, base),
             _ => self.step(state, at, fact),
         }
@@ -257,7 +258,8 @@ impl Story {
         if let Some(before) = self.run.take_if(|r| continues == Some(&r.id))
             && !self.is_told(&before.id)
         {
-            self.tell_run(before, self.last, CUT_SHORT);
+            let trouble = Trouble::new("infrastructure.interrupted", "it was cut short", str::to_owned);
+            self.tell_run(before, self.last, CUT_SHORT, Some(trouble));
         }
         let earlier = [(continues, "continues"), (after, "after")];
         let sampled = |run: &RunId| self.sampling.takes(&TraceId::of(run));
@@ -266,13 +268,18 @@ impl Story {
         self.run = Some(Run { id: run.clone(), began: at, links, totals: Totals::default() });
     }
 
-    fn end_run(&mut self, at: Millis, outcome: &'static str) {
-        if let Some(run) = self.run.take() {
-            self.tell_run(run, at, outcome);
-        }
+    fn end_run(&mut self, state: &State, at: Millis) {
+        let Some(run) = self.run.take() else { return };
+        let redact = |text: &str| (self.redact)(None, text);
+        let (outcome, trouble) = match state.verdict() {
+            Verdict::Done => ("done", None),
+            Verdict::Failed => ("failed", Some(Trouble { failed: true, ..Trouble::new("task.failed", &failed(state), redact) })),
+            Verdict::Stopped(why) => ("stopped", Some(Trouble::new("task.stopped", &why, redact))),
+        };
+        self.tell_run(run, at, outcome, trouble);
     }
 
-    fn tell_run(&mut self, run: Run, at: Millis, outcome: &'static str) {
+    fn tell_run(&mut self, run: Run, at: Millis, outcome: &'static str, trouble: Option<Trouble>) {
         let (trace, root) = (TraceId::of(&run.id), SpanId::of(&run.id));
         let Totals { claimed, completed, failed, retried, usage } = run.totals;
         let totals = Span::new(spans::TOTALS, trace, SpanId::of_totals(&run.id), Some(root), (at, at))
@@ -284,10 +291,8 @@ impl Story {
             .with_all(spans::used(&usage));
         let mut span = Span::new(spans::RUN, trace, root, None, (run.began, at)).with("drover.run.outcome", outcome);
         span = span.with("drover.run.id", run.id.to_string());
-        span.links = run.links;
-        if outcome == CUT_SHORT {
-            span.trouble = Some(Trouble::new("infrastructure.interrupted", "it was cut short", str::to_owned));
-        } else {
+        (span.links, span.trouble) = (run.links, trouble);
+        if outcome != CUT_SHORT {
             self.tell(totals);
         }
         self.tell(span);
@@ -298,8 +303,8 @@ impl Story {
         if let Some(run) = self.run.take().filter(|run| !self.is_told(&run.id)) {
             // Whoever goes on with it does not tell it once more. If this cannot be written, it is told twice.
             let _ = std::fs::write(self.mark(&run.id), "");
-            let last = self.last;
-            self.tell_run(run, last, "interrupted");
+            let trouble = Trouble::new("infrastructure.interrupted", "it was interrupted", str::to_owned);
+            self.tell_run(run, self.last, "interrupted", Some(trouble));
         }
     }
 
@@ -345,10 +350,13 @@ fn worker(attempts: &BTreeMap<Aid, Open>) -> usize {
     (1..).find(|n| !busy.contains(n)).unwrap_or(1)
 }
 
-fn outcome(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Done => "done",
-        Verdict::Failed => "failed",
-        Verdict::Stopped(_) => "stopped",
+/// Which tasks a run failed for.
+fn failed(state: &State) -> String {
+    let views = state.views();
+    let is_failed = |v: &&TaskView| state.selection.holds(&v.id) && v.status == Status::Failed;
+    let ids: Vec<String> = views.iter().filter(is_failed).map(|v| v.id.to_string()).collect();
+    match ids.len() {
+        0 => "a task needs one that failed or is disabled".to_owned(),
+        n => format!("{} failed: {}", count(n, "task"), some_of(&ids)),
     }
 }

@@ -162,6 +162,26 @@ fn what_fails_says_what_it_was_and_whose_fault() {
     let totals = one(&spans, "drover.workflow.metrics");
     let counts = ["claimed", "completed", "failed", "retried"].map(|n| totals.get(&format!("drover.tasks.{n}")));
     assert_eq!((counts, spans[0].get("drover.run.outcome")), (["3", "0", "2", "1"], "failed"));
+    let run = &spans[0];
+    assert_eq!((run.failed, run.status.as_str(), run.get("drover.error.type")), (true, "2 tasks failed: a, b", "task.failed"));
+    assert_eq!(run.get("drover.error.message"), run.status);
+}
+
+#[test]
+fn a_run_that_is_stopped_or_interrupted_is_no_error_and_says_what_it_was() {
+    let receiver = Receiver::start(Transport::Http);
+    let it = project(&receiver.config(), &task("a", "echo x >a.txt", "approval = \"required\""));
+    it.drover(&["apply"]).expect(5);
+    let spans = receiver.spans();
+    let run = one(&spans, "drover.workflow.run");
+    assert_eq!((run.failed, run.get("drover.run.outcome"), run.get("drover.error.type")), (false, "stopped", "task.stopped"));
+    assert_eq!(run.get("drover.error.message"), "waiting for approval: a");
+    // What it takes up again and comes to its end says nothing of trouble.
+    it.drover(&["approve", "a"]).expect(0);
+    it.drover(&["apply"]).expect(0);
+    let spans = receiver.spans();
+    let done = spans.iter().find(|s| s.attributes.get("drover.run.outcome").is_some_and(|o| o == "done")).unwrap();
+    assert!(!done.failed && !done.attributes.contains_key("drover.error.type"), "{done:#?}");
 }
 
 #[test]
@@ -223,6 +243,7 @@ fn a_run_that_was_interrupted_is_told_once_and_its_attempt_too() {
     let told: Vec<(&str, &str)> =
         spans.iter().filter(|s| s.parent.is_empty()).map(|s| (s.get("drover.run.outcome"), s.name.as_str())).collect();
     assert_eq!(told, [("interrupted", "drover.workflow.run"), ("done", "drover.workflow.run")], "{}", tree(&spans));
+    assert_eq!((spans[0].failed, spans[0].get("drover.error.type")), (false, "infrastructure.interrupted"));
     let attempts: Vec<&str> = spans.iter().filter_map(|s| s.attributes.get("drover.task.state")).map(String::as_str).collect();
     assert_eq!(attempts, ["ready", "completed"]);
     let ids: BTreeSet<&str> = spans.iter().map(|s| s.id.as_str()).collect();

@@ -62,6 +62,8 @@ pub struct Span {
     pub end: u64,
     pub attributes: BTreeMap<String, String>,
     pub failed: bool,
+    /// What the status says beside its code.
+    pub status: String,
     /// The trace and the span that each leads to, and the attributes.
     pub links: Vec<(String, String, BTreeMap<String, String>)>,
     pub events: Vec<(String, BTreeMap<String, String>)>,
@@ -185,6 +187,7 @@ impl Span {
             end: span.end_time_unix_nano,
             attributes: attributes(&span.attributes),
             failed: status.code() == StatusCode::Error,
+            status: status.message,
             links: span.links.iter().map(|l| (hex(&l.trace_id), hex(&l.span_id), attributes(&l.attributes))).collect(),
             events: span.events.iter().map(|e| (e.name.clone(), attributes(&e.attributes))).collect(),
         }
