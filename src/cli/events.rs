@@ -8,11 +8,12 @@ use std::time::Duration;
 use super::args::{EventsArgs, Global};
 use super::context;
 use super::exit::{CliResult, Exit, Failure};
+use super::telling;
 use super::terminal::Terminal;
 use crate::base::Millis;
 use crate::engine::driver::now;
 use crate::process::Changes;
-use crate::report::events;
+use crate::report::{Veil, events};
 use crate::store::{Record, redb};
 
 /// So many facts are read in one transaction.
@@ -24,8 +25,11 @@ pub fn run(global: &Global, terminal: &Terminal, args: &EventsArgs) -> CliResult
     let repo = context::repository(global)?;
     let target = context::recorded_target(global, &repo)?;
     let dir = repo.state_dir();
-    if redb::snapshot(&dir, &target)?.is_none() && !args.follow {
-        return Err(Failure::unfit(format!("nothing is recorded for `{target}` yet\n  Run `drover apply`.")));
+    let mut veil = telling::veil();
+    match redb::snapshot(&dir, &target)? {
+        Some(state) => veil.see(&state),
+        None if args.follow => {}
+        None => return Err(Failure::unfit(format!("nothing is recorded for `{target}` yet\n  Run `drover apply`."))),
     }
     let oldest = args.since.map_or(Millis(0), |age| Millis(now().0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))));
     if !terminal.answer(|out| writeln!(out, "{}", events::version())) {
@@ -33,12 +37,13 @@ pub fn run(global: &Global, terminal: &Terminal, args: &EventsArgs) -> CliResult
     }
     let mut changes = Changes::default();
     let mut after = args.after;
+    passed_over(&mut veil, &dir, &target, after)?;
     loop {
         // Before the look: what is written from here on ends the wait.
         if args.follow {
             changes.add(&dir);
         }
-        after = match page(terminal, &dir, &target, after, oldest)? {
+        after = match page(terminal, &mut veil, (&dir, &target), after, oldest)? {
             Some(read) if read > after => read,
             Some(_) if args.follow => {
                 changes.wait(LOOK_AGAIN);
@@ -50,12 +55,28 @@ pub fn run(global: &Global, terminal: &Terminal, args: &EventsArgs) -> CliResult
     }
 }
 
+/// What is not told may say what is secret in what is.
+fn passed_over(veil: &mut Veil, dir: &Path, target: &str, before: u64) -> Result<(), Failure> {
+    let mut read = 0;
+    while read < before {
+        let records = redb::read_history(dir, target, read, PAGE)?;
+        let Some(last) = records.last() else { break };
+        read = last.seq;
+        records.iter().filter(|record| record.seq <= before).for_each(|record| veil.hear(&record.fact));
+    }
+    Ok(())
+}
+
 /// Writes what follows `after`; the number of the last fact read, or `None` if nobody listens.
-fn page(terminal: &Terminal, dir: &Path, target: &str, after: u64, oldest: Millis) -> Result<Option<u64>, Failure> {
+fn page(terminal: &Terminal, veil: &mut Veil, (dir, target): (&Path, &str), after: u64, oldest: Millis) -> Result<Option<u64>, Failure> {
     let records = redb::read_history(dir, target, after, PAGE)?;
     let last = records.last().map_or(after, |r| r.seq);
-    let line = |r: &Record| events::line(r.seq, r.at, &r.fact).map_err(|e| Failure::internal(e.to_string()));
-    let lines: Vec<_> = records.iter().filter(|r| r.at >= oldest).map(line).collect::<Result<_, _>>()?;
+    let mut line = |r: &Record| {
+        veil.hear(&r.fact);
+        veil.line(r.seq, r.at, &r.fact).map_err(|e| Failure::internal(e.to_string()))
+    };
+    let lines: Vec<_> = records.iter().map(|r| Ok((r.at, line(r)?))).collect::<Result<_, Failure>>()?;
+    let lines: Vec<_> = lines.into_iter().filter(|(at, _)| *at >= oldest).map(|(_, line)| line).collect();
     let heard = terminal.answer(|out| lines.iter().try_for_each(|line| writeln!(out, "{line}")));
     Ok(heard.then_some(last))
 }

@@ -256,7 +256,7 @@ impl Reporter for PerRun {
             let dir = self.dir.join(run.as_str());
             // Where it cannot be made, the events say so themselves.
             let _ = std::fs::create_dir_all(&dir);
-            let mut events = Events::append(&dir.join("events.jsonl"));
+            let mut events = Events::append(&dir.join("events.jsonl"), telling::veil());
             self.early.drain(..).for_each(|(seq, at, fact)| events.fact(state, seq, at, &fact));
             (self.events, self.over) = (Some(events), false);
         }
@@ -265,9 +265,6 @@ impl Reporter for PerRun {
             None => self.early.push((seq, at, fact.clone())),
         }
         self.over |= matches!(fact, Fact::RunEnded { .. });
-    }
-    fn warning(&self) -> Option<String> {
-        self.events.as_ref()?.warning()
     }
 }
 

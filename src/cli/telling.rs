@@ -9,7 +9,7 @@ use crate::engine::{self, driver};
 use crate::git::Repo;
 use crate::model::Policy;
 use crate::notice::{Herald, Surroundings};
-use crate::report::{Events, Reporter, Reporters};
+use crate::report::{Events, Reporter, Reporters, Veil};
 
 /// Readers of the facts, and the terminal as they leave it.
 pub struct Telling {
@@ -26,8 +26,8 @@ impl Telling {
             return Err(Failure::new(Exit::Usage, why));
         }
         let events = tell.events.as_ref().map(|file| match aside {
-            true => Events::to(Box::new(std::io::stdout()), "standard output"),
-            false => Events::append(file),
+            true => Events::to(Box::new(std::io::stdout()), "standard output", veil()),
+            false => Events::append(file, veil()),
         });
         let reporters = events.into_iter().map(|events| Box::new(events) as Box<dyn Reporter>).collect();
         let terminal = if aside { terminal.aside() } else { terminal.clone() };
@@ -37,6 +37,11 @@ impl Telling {
     pub fn into_reporters(self) -> Reporters {
         Reporters(self.reporters)
     }
+}
+
+/// What keeps secrets from whoever is told of facts.
+pub fn veil() -> Veil {
+    Veil::new(engine::secrets, context::environment().into_iter().collect())
 }
 
 /// Who is told by what drover.toml says.

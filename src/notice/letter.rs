@@ -2,9 +2,6 @@
 //! it. Its id is the same on every try and after every crash; names are those of the day. Secrets are
 //! told nobody.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -13,9 +10,7 @@ use super::body::{self, Body, FORMAT_VERSION};
 use crate::base::text::one_line;
 use crate::base::{RunId, TaskId, sha256_hex};
 use crate::core::Fact;
-use crate::model::{Policy, Spec};
-use crate::process::{self, Logs};
-use crate::report;
+use crate::report::{self, Veil};
 use crate::store::Record;
 
 /// The longest body, in bytes. Of a fact that makes it longer only the outline is told.
@@ -37,42 +32,11 @@ pub struct Letter {
     pub body: Value,
 }
 
-/// What is kept of what a command with such an environment prints, and what of it never is.
-pub type LogsOf = fn(&Policy, &BTreeMap<String, String>) -> Logs;
-
 /// Where it happens.
 pub struct Scene {
     pub target: String,
-    pub policy: Arc<Policy>,
-    pub tasks: BTreeMap<TaskId, Arc<Spec>>,
-    pub logs: LogsOf,
-    /// Drover's own, and those of the settings: what is to be told nobody, of whatever is told.
-    secrets: Vec<String>,
-}
-
-impl Scene {
-    pub fn new(target: &str, logs: LogsOf) -> Self {
-        Self { target: target.to_owned(), policy: Arc::default(), tasks: BTreeMap::new(), logs, secrets: Vec::new() }
-    }
-
-    /// Other settings are in force.
-    pub fn set(&mut self, policy: &Arc<Policy>, own: &BTreeMap<String, String>) {
-        self.policy = policy.clone();
-        self.secrets = [own, &policy.env].into_iter().flat_map(|env| (self.logs)(policy, env).secrets).collect();
-    }
-
-    /// What is not to be told of a fact: with what the task is given, and with what the fact itself says.
-    fn secrets(&self, fact: &Fact) -> Logs {
-        let task = fact.task().and_then(|id| self.tasks.get(id)).map(|spec| (&*self.policy, &spec.env));
-        let said = match fact {
-            Fact::Defined { spec, .. } | Fact::Moved { spec, .. } => Some((&*self.policy, &spec.env)),
-            Fact::PolicySet { policy } => Some((&**policy, &policy.env)),
-            _ => None,
-        };
-        let more = task.into_iter().chain(said).filter(|(_, env)| !env.is_empty());
-        let more = more.flat_map(|(policy, env)| (self.logs)(policy, env).secrets);
-        Logs { secrets: self.secrets.iter().cloned().chain(more).collect(), ..Logs::default() }
-    }
+    /// Knows the settings and the tasks, and keeps their secrets.
+    pub veil: Veil,
 }
 
 /// What the facts before it say: kept in the bookmark.
@@ -126,17 +90,16 @@ impl Past {
 
 impl Letter {
     /// `past` has taken the record's fact in already.
-    pub fn new(receiver: &str, scene: &Scene, past: &Past, record: &Record) -> serde_json::Result<Self> {
-        let secrets = scene.secrets(&record.fact);
+    pub fn new(receiver: &str, scene: &mut Scene, past: &Past, record: &Record) -> serde_json::Result<Self> {
         // Before anything is shortened: half a secret is one too.
-        let line = without(report::events::line(record.seq, record.at, &record.fact)?, &secrets);
+        let line = scene.veil.line(record.seq, record.at, &record.fact)?;
         let event = record.fact.event();
         let run = past.run.as_ref().map_or("", RunId::as_str);
         // Not from what the fact says: a short secret could be guessed until it fits.
         let which = format!("{receiver}\0{}\0{run}\0{}\0{}\0{event}", scene.target, record.seq, record.at.0);
         let id = sha256_hex(which.as_bytes())[..32].to_owned();
         let task = record.fact.task().cloned();
-        let title = task.as_ref().and_then(|id| scene.tasks.get(id)).map(|spec| one_line(&clean(&spec.title, &secrets), MAX_TITLE));
+        let title = task.as_ref().and_then(|id| Some(one_line(&scene.veil.title(id)?, MAX_TITLE)));
         let title = title.filter(|t| !t.is_empty());
         let said = match &record.fact {
             Fact::RunEnded { .. } => past.ended(),
@@ -150,7 +113,7 @@ impl Letter {
         let mut body = Body {
             format_version: FORMAT_VERSION,
             delivery: &id,
-            project: &scene.policy.project,
+            project: &scene.veil.policy().project,
             target: &scene.target,
             run: past.run.as_ref(),
             event: &event,
@@ -163,32 +126,17 @@ impl Letter {
             (body.fact, body.shortened) = (outline, Some(true));
         }
         let body = serde_json::to_value(&body)?;
-        Ok(Self { id, event, task, project: scene.policy.project.clone(), text, body })
+        Ok(Self { id, event, task, project: scene.veil.policy().project.clone(), text, body })
     }
 }
 
 fn subject(scene: &Scene, task: Option<&TaskId>, title: Option<&str>) -> String {
-    let project = &scene.policy.project;
+    let project = &scene.veil.policy().project;
     match (task, title) {
         (Some(task), Some(title)) if title != task.as_str() => format!("{project} {task} ({title})"),
         (Some(task), _) => format!("{project} {task}"),
         (None, _) => project.clone(),
     }
-}
-
-/// All texts of a document without the secrets; the names in it stay.
-fn without(document: Value, secrets: &Logs) -> Value {
-    match document {
-        _ if secrets.secrets.is_empty() => document,
-        Value::String(text) => clean(&text, secrets).into(),
-        Value::Array(all) => all.into_iter().map(|one| without(one, secrets)).collect(),
-        Value::Object(all) => all.into_iter().map(|(key, one)| (key, without(one, secrets))).collect(),
-        other => other,
-    }
-}
-
-fn clean(text: &str, secrets: &Logs) -> String {
-    String::from_utf8_lossy(&process::redact(text.as_bytes(), secrets)).into_owned()
 }
 
 /// Whether it is one of those that are asked for; `*` stands for all.

@@ -30,11 +30,11 @@ use crate::base::{Millis, TaskId};
 use crate::core::{Fact, Flow, State, events};
 use crate::fault;
 use crate::model::{CommandLine, OnEvent, Policy, Spec, Webhook};
-use crate::report::Reporter;
+use crate::report::{Reporter, SecretsOf, Veil};
 use crate::store::{Follower, StoreError};
 use carrier::Carrier;
 use command::{Command, Form};
-use letter::{LogsOf, Scene, is_wanted};
+use letter::{Scene, is_wanted};
 use reader::Reader;
 use shared::{News, Shared, instant, locked};
 
@@ -61,7 +61,7 @@ pub struct Surroundings {
     /// Drover's own.
     pub environment: Vec<(String, String)>,
     pub now: fn() -> Millis,
-    pub logs: LogsOf,
+    pub logs: SecretsOf,
 }
 
 /// Receivers that are at work.
@@ -107,7 +107,8 @@ impl Herald {
     /// Goes on where each receiver was left. `state` is what is recorded: one that was never heard of
     /// begins after that.
     pub fn start(follower: Box<dyn Follower>, place: Surroundings, policy: &Policy, state: &State) -> Self {
-        let scene = Scene::new(&place.target, place.logs);
+        let veil = Veil::new(place.logs, place.environment.iter().cloned().collect());
+        let scene = Scene { target: place.target.clone(), veil };
         let shared = Arc::new(Shared::new(follower, scene, state.head.seq));
         let mut herald = Self { place, shared, policy: Arc::new(policy.clone()), readers: BTreeMap::new() };
         herald.staff(state, state.head.seq);
@@ -122,10 +123,9 @@ impl Herald {
     fn staff(&mut self, state: &State, seq: u64) {
         let wanted = self.wanted();
         if !wanted.is_empty() {
-            let own = self.place.environment.iter().cloned().collect();
-            locked(&self.shared.scene).set(&self.policy, &own);
-            let tasks = state.tasks.iter().map(|(id, task)| (id.clone(), task.spec.clone()));
-            locked(&self.shared.scene).tasks = tasks.collect();
+            let mut scene = locked(&self.shared.scene);
+            scene.veil.see(state);
+            scene.veil.set(&self.policy);
         }
         let names: BTreeSet<String> = wanted.keys().cloned().collect();
         let mut before = std::mem::take(&mut self.readers);
@@ -163,11 +163,22 @@ impl Herald {
             dismissed: dismissed.clone(),
         };
         self.shared.tell(|news| news.working += 1);
-        let thread = std::thread::spawn(move || {
+        let thread = std::thread::Builder::new().name("drover-notice".into()).spawn(move || {
             // The one before it has to write down first how far it is.
             let _ = old.map(JoinHandle::join);
             reader.begin();
         });
+        let thread = match thread {
+            Ok(thread) => thread,
+            Err(error) => {
+                self.shared.tell(|news| news.working -= 1);
+                let receiver = carrier.name();
+                tracing::warn!(
+                    "{receiver}: nothing is delivered: its thread cannot be started: {error}; what is due is delivered the next time"
+                );
+                return Ok(());
+            }
+        };
         self.readers.insert(name, Running { events: wanted.events, carrier, dismissed, thread });
         Ok(())
     }
@@ -230,9 +241,7 @@ impl Herald {
                 self.policy = policy.clone();
                 self.staff(state, seq);
             }
-            Fact::Defined { spec, .. } | Fact::Moved { spec, .. } if !self.readers.is_empty() => {
-                locked(&self.shared.scene).tasks.insert(spec.id.clone(), spec.clone());
-            }
+            Fact::Defined { .. } | Fact::Moved { .. } if !self.readers.is_empty() => locked(&self.shared.scene).veil.hear(fact),
             _ => {}
         }
     }

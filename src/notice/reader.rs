@@ -140,7 +140,7 @@ impl Reader {
         let mut past = at.past.clone();
         let is_news = past.fold(&record.fact);
         if is_news && is_wanted(&self.events, &record.fact.event()) {
-            let letter = Letter::new(&self.name, &locked(&self.shared.scene), &past, record);
+            let letter = Letter::new(&self.name, &mut locked(&self.shared.scene), &past, record);
             match letter {
                 Ok(letter) => self.bring(at, &letter)?,
                 Err(error) => tracing::warn!("{}: event {} cannot be told: {error}", self.carrier.name(), record.seq),

@@ -4,6 +4,7 @@
 //! was there, and a new one is begun: the end of the output is always kept, and so is as much
 //! again before it.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -131,6 +132,32 @@ impl Redactor {
         }
         out.extend_from_slice(&self.held[at..kept]);
         self.held.drain(..kept);
+        out
+    }
+}
+
+/// Takes the same secrets out of many texts.
+#[derive(Clone, Debug, Default)]
+pub struct Mask(Option<AhoCorasick>);
+
+impl Mask {
+    pub fn new(secrets: &BTreeSet<String>) -> Self {
+        let some = secrets.iter().filter(|secret| !secret.is_empty());
+        let finder = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(some).ok();
+        Self(finder.filter(|finder| finder.patterns_len() > 0))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub fn text(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let Some(finder) = &self.0 else { return text.to_owned() };
+        finder.replace_all_with(text, &mut out, |_, _, out| {
+            out.push_str(&String::from_utf8_lossy(REDACTED));
+            true
+        });
         out
     }
 }

@@ -35,7 +35,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use changes::Changes;
-pub use log::{Logs, redact};
+pub use log::{Logs, Mask, redact};
 pub use output::{err_log, out_log, output, pieces, stderr_tail, tail};
 pub use run::{end, interrupt, probe, run, set_program};
 pub use shim::shim_main;

@@ -9,7 +9,7 @@ use rustix::fs::OFlags;
 use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
-use super::Reporter;
+use super::{Reporter, Veil};
 use crate::base::Millis;
 use crate::base::text::one_line;
 use crate::core::{Fact, State};
@@ -17,17 +17,19 @@ use crate::core::{Fact, State};
 /// Of the lines; a minor version only adds.
 pub const FORMAT_VERSION: &str = "1.0";
 
-/// Appends, and flushes after each line. The first error ends it, with a warning.
+/// Appends, and flushes after each line. The first error ends it, with a warning in the log.
 pub struct Events {
     out: Option<Box<dyn Write + Send>>,
     name: String,
-    warning: Option<String>,
+    veil: Veil,
+    /// Something was told.
+    begun: bool,
 }
 
 impl Events {
     /// To a file, made if need be. One that is there is appended to, also after a torn line.
-    pub fn append(path: &Path) -> Self {
-        let mut events = Self { out: None, name: path.display().to_string(), warning: None };
+    pub fn append(path: &Path, veil: Veil) -> Self {
+        let mut events = Self { out: None, name: path.display().to_string(), veil, begun: false };
         match open(path) {
             Ok((file, torn)) => {
                 events.out = Some(Box::new(file));
@@ -42,8 +44,8 @@ impl Events {
     }
 
     /// To an open stream; `name` is for the warning.
-    pub fn to(out: Box<dyn Write + Send>, name: &str) -> Self {
-        let mut events = Self { out: Some(out), name: name.to_owned(), warning: None };
+    pub fn to(out: Box<dyn Write + Send>, name: &str, veil: Veil) -> Self {
+        let mut events = Self { out: Some(out), name: name.to_owned(), veil, begun: false };
         events.version();
         events
     }
@@ -65,9 +67,8 @@ impl Events {
 
     fn fail(&mut self, error: &io::Error) {
         self.out = None;
-        let warning = format!("events are not written any more: {}: {error}", one_line(&self.name, 200));
-        tracing::warn!("{warning}");
-        self.warning = Some(warning);
+        // Not at the end: a watch has none for days.
+        tracing::warn!("events are not written any more: {}: {error}", one_line(&self.name, 200));
     }
 }
 
@@ -92,8 +93,8 @@ pub fn version() -> Value {
     json!({ "type": "version", "format_version": FORMAT_VERSION, "drover": env!("CARGO_PKG_VERSION") })
 }
 
-/// One fact as a line: `seq` and `at` stand beside its own fields.
-pub fn line(seq: u64, at: Millis, fact: &Fact) -> serde_json::Result<Value> {
+/// One fact as a line: `seq` and `at` stand beside its own fields. Whoever tells others takes [`Veil::line`].
+pub(super) fn line(seq: u64, at: Millis, fact: &Fact) -> serde_json::Result<Value> {
     let mut value = serde_json::to_value(fact)?;
     if let Value::Object(fields) = &mut value {
         fields.insert("type".into(), "fact".into());
@@ -180,16 +181,17 @@ fn is_properties(fields: &Map<String, Value>) -> bool {
 }
 
 impl Reporter for Events {
-    fn fact(&mut self, _: &State, seq: u64, at: Millis, fact: &Fact) {
+    fn fact(&mut self, state: &State, seq: u64, at: Millis, fact: &Fact) {
         if self.out.is_none() {
             return;
         }
-        match line(seq, at, fact) {
+        if !std::mem::replace(&mut self.begun, true) {
+            self.veil.see(state);
+        }
+        self.veil.hear(fact);
+        match self.veil.line(seq, at, fact) {
             Ok(value) => self.write(&value.to_string()),
             Err(e) => self.fail(&e.into()),
         }
-    }
-    fn warning(&self) -> Option<String> {
-        self.warning.clone()
     }
 }

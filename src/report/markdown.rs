@@ -38,22 +38,27 @@ pub struct Bounded {
 const RESERVE: usize = 200;
 
 impl Bounded {
-    pub fn new(text: String, most: usize) -> Self {
-        Self { text, most: most.saturating_sub(RESERVE) }
+    /// Nothing of `head` where there is no room for all of it.
+    pub fn new(head: &str, most: usize) -> Self {
+        let mut bounded = Self { text: String::new(), most };
+        bounded.close(head);
+        bounded
     }
 
     /// Adds what fits; false where it does not.
     pub fn add(&mut self, more: &str) -> bool {
-        let fits = self.text.len() + more.len() <= self.most;
+        let fits = self.text.len() + more.len() + RESERVE <= self.most;
         if fits {
             self.text.push_str(more);
         }
         fits
     }
 
-    /// Says, in few words, what did not fit.
+    /// Says, in few words, what did not fit; it may take what is reserved.
     pub fn close(&mut self, words: &str) {
-        self.text.push_str(words);
+        if self.text.len() + words.len() <= self.most {
+            self.text.push_str(words);
+        }
     }
 }
 

@@ -22,6 +22,7 @@ pub mod page;
 mod style;
 pub mod terminal;
 pub mod text;
+mod veil;
 mod words;
 
 use crate::agent::Heard;
@@ -34,6 +35,7 @@ pub use explain::Explained;
 pub use junit::junit;
 pub use terminal::{Level, Terminal, sentence};
 pub use text::Heading;
+pub use veil::{SecretsOf, Veil};
 pub use words::time;
 
 /// Hears of every fact once it is committed, in order. The state may already be further on

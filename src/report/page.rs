@@ -12,7 +12,7 @@ const NOTE: usize = 1000;
 
 /// Changes, what will run, what needs a person. What is as it was is counted alone.
 pub fn plan(plan: &Plan, heading: &Heading) -> String {
-    let mut out = Bounded::new(format!("### {}\n\n{}\n", inline(&head(heading), 400), inline(&totals(plan), 1000)), MOST);
+    let mut out = Bounded::new(&format!("### {}\n\n{}\n", inline(&head(heading), 400), inline(&totals(plan), 1000)), MOST);
     let moved = plan.moved.iter().map(|m| {
         let at = format!("moved ({}:{})", m.source.file, m.source.line);
         format!("| `>` | {} | | | {} |\n", inline(&format!("{} → {}", m.from, m.to), CELL), inline(&at, CELL))

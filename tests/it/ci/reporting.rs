@@ -64,6 +64,13 @@ fn no_more_annotations_than_a_step_may_have_and_a_summary_that_is_not_too_large(
     assert_eq!((errors.len(), errors[9]), (10, "The summary of the job has all of them."));
     let summary = written(&it, "summary");
     assert!(summary.len() <= 900 << 10 && summary.ends_with(" more\n"), "{}", &summary[(900 << 10) - 600..]);
+    // To the byte, whatever of it is there already.
+    for left in [0, 1, 20, 60, 250] {
+        std::fs::write(it.outside("summary"), "x".repeat((900 << 10) - left)).unwrap();
+        it.drover(&["apply"]).expect(1);
+        let summary = written(&it, "summary");
+        assert!(summary.len() <= 900 << 10, "{left}: {}", &summary[(900 << 10) - left..]);
+    }
 }
 
 #[test]
