@@ -11,12 +11,18 @@ use crate::engine::driver::now;
 use crate::files::{self, Project};
 use crate::git::{Head, LineState, Repo};
 use crate::plan::{self, Guarded, Request};
+use crate::store::lock;
 
 /// Each in lines: the first says what is so, the others what to do. `at_work` is whether a Drover is.
 pub fn found(global: &Global, repo: &Repo, target: &str, state: &State, at_work: bool) -> Vec<String> {
     let away = branch(repo, target, at_work);
     let files = files(global, repo, state, at_work, away.is_some());
-    line(repo, target).into_iter().chain(away).chain(files).collect()
+    stopped(repo).into_iter().chain(line(repo, target)).chain(away).chain(files).collect()
+}
+
+fn stopped(repo: &Repo) -> Option<String> {
+    let pid = lock::stopped_holder(&repo.state_dir())?;
+    Some(format!("the Drover at work here, process {pid}, is stopped\n  {}.", lock::go_on(pid)))
 }
 
 fn line(repo: &Repo, target: &str) -> Option<String> {

@@ -39,6 +39,7 @@ pub fn run(global: &Global, terminal: &Terminal, args: &ReportArgs) -> CliResult
                 tail: 0,
                 log: &log,
                 watch: None,
+                unmet: None,
             };
             terminal.out(&report::text::chronicle(&chronicle, &options));
         }

@@ -58,7 +58,11 @@ pub struct Lead<'a> {
     pub start: Box<dyn FnOnce(Handle) + 'a>,
     /// Takes what a person says of the files.
     pub files: Box<dyn Fn(Asked)>,
+    pub unmet: Unmet,
 }
+
+/// What the files say and is not in force, in words, and what the program ends with for that.
+pub type Unmet = Arc<dyn Fn() -> Option<(Exit, String)>>;
 
 pub fn run(start: Start<'_>) -> CliResult {
     let Start {
@@ -92,6 +96,7 @@ pub fn run(start: Start<'_>) -> CliResult {
     let telemetry = telemetry(terminal, &repo, &target, policy, &open.state, &environment);
     let tracing = telemetry.as_ref().and_then(Telemetry::tracing);
     reporters.0.extend(telemetry.as_ref().map(Telemetry::reporter));
+    let answer = watch.as_ref().map_or(Answer::OfRun, |w| Answer::of_watch(&open.state, &w.unmet));
     let (lead, stay) = watch.map(|w| ((w.begin, w.start), Stay { new_run, limits, files: w.files })).unzip();
     if lead.as_ref().is_none_or(|(begin, _)| *begin) {
         first.push(Input::RunBegan { run: new_run(), selection });
@@ -100,7 +105,6 @@ pub fn run(start: Start<'_>) -> CliResult {
         }
     }
     open.lock.serves(&target, repo.root());
-    let answer = if stay.is_some() { Answer::OfWatch(Watched { began: now(), used: open.state.head.usage }) } else { Answer::OfRun };
     let told = Told::default();
     reporters.0.extend(others.0);
     let mut herald = telling::herald(&repo, &target, policy, &open);
@@ -274,33 +278,40 @@ pub fn nothing(state: &State) -> String {
 }
 
 /// What the answer is about.
-#[derive(Clone, Copy)]
 pub enum Answer {
     /// There was nothing to do.
     Nothing,
     OfRun,
-    OfWatch(Watched),
+    OfWatch(Watched, Unmet),
+}
+
+impl Answer {
+    fn of_watch(state: &State, unmet: &Unmet) -> Self {
+        Self::OfWatch(Watched { began: now(), used: state.head.usage }, unmet.clone())
+    }
 }
 
 /// The answer on standard output, and the exit code.
 pub fn finish(terminal: &Terminal, repo: &Repo, state: &State, told: &Told, answer: Answer) -> CliResult {
+    // What is done of the record is not all, where the files say more.
+    let (watch, unmet) = if let Answer::OfWatch(watched, unmet) = &answer { (Some(*watched), unmet()) } else { (None, None) };
+    let why = unmet.as_ref().map(|(_, why)| why.lines().next().unwrap_or_default());
     let verdict = state.verdict();
     if let Some(warning) = report::text::reverted(state) {
         terminal.warn(&warning);
     }
     if terminal.json {
-        terminal.json(&report::json::run(state, now()));
+        terminal.json(&report::json::run(state, now(), why));
     } else if matches!(answer, Answer::Nothing) {
         terminal.out(&nothing(state));
     } else {
         let log = |id: &TaskId| log_of(repo, state, id);
         let (verbose, quiet) = (terminal.verbose > 0, terminal.quiet);
-        let watch = if let Answer::OfWatch(watched) = answer { Some(watched) } else { None };
-        let options = SummaryOptions { color: terminal.color_out, verbose, quiet, tail: 0, log: &log, watch };
+        let options = SummaryOptions { color: terminal.color_out, verbose, quiet, tail: 0, log: &log, watch, unmet: why };
         terminal.out(&report::text::summary(state, now(), &options));
     }
     Ok(match (told.exit(), verdict) {
-        (_, Verdict::Done) => Exit::Done,
+        (_, Verdict::Done) => unmet.map_or(Exit::Done, |(exit, _)| exit),
         (Some(exit), _) => exit,
         (None, Verdict::Failed) => Exit::Failed,
         (None, Verdict::Stopped(_)) => Exit::Stopped,

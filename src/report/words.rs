@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::style::Hue;
 use crate::base::text::{count, one_line};
 use crate::base::{Millis, Oid, TaskId, format_duration};
-use crate::core::view::{Reason, Status, TaskView};
+use crate::core::view::{Reason, Status, TaskView, Verdict};
 use crate::core::{FailureClass, FollowUp, Publish, Push, State, Usage};
 use crate::git::Repo;
 use crate::model::Strategy;
@@ -172,6 +172,14 @@ pub fn publish(state: &State) -> Option<String> {
             Some(format!("Landed, but not yet published: {}{hint}", one_line(why, MESSAGE)))
         }
         Publish::Done | Publish::Owed => None,
+    }
+}
+
+/// How it ended, where the files may say more than was taken over.
+pub fn verdict(state: &State, unmet: Option<&str>) -> Verdict {
+    match (state.verdict(), unmet) {
+        (Verdict::Done, Some(why)) => Verdict::Stopped(format!("the files say more than was taken over: {why}")),
+        (verdict, _) => verdict,
     }
 }
 

@@ -174,7 +174,7 @@ fn beside_a_drover_that_was_stopped_verbs_say_so_and_ask_it_nothing() {
         let said = it.drover(args).expect(75).err;
         assert!(said.contains("stopped") && said.contains(&go_on), "{args:?}: {said}");
     }
-    it.drover(&["status"]).expect(0);
+    assert!(it.drover(&["status"]).expect(0).out.contains(&go_on));
     signal(rustix::process::Signal::CONT);
     open_gate(&it);
     let ended = child.wait().unwrap().code();

@@ -20,7 +20,8 @@ impl Watch {
     fn start(it: &Fixture, args: &[&str]) -> Self {
         let said = it.outside("said");
         let err = fs::File::create(&said).unwrap();
-        let child = it.drover_command(&[&["watch"], args].concat()).stdout(Stdio::null()).stderr(err).spawn().unwrap();
+        let out = err.try_clone().unwrap();
+        let child = it.drover_command(&[&["watch"], args].concat()).stdout(out).stderr(err).spawn().unwrap();
         Self { child, said }
     }
     fn said(&self) -> String {

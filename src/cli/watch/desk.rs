@@ -240,10 +240,10 @@ impl Desk {
     /// Why the files are not taken over, once.
     fn say(&self, refused: Option<(Exit, String)>) {
         let mut said = self.locked();
-        if said.refused != refused
-            && let Some((_, why)) = &refused
-        {
-            self.terminal.warn(why);
+        match &refused {
+            Some((_, why)) if said.refused != refused => self.terminal.warn(why),
+            None if said.refused.is_some() => self.terminal.note("nothing is refused any more: what is said now is in force"),
+            _ => {}
         }
         said.refused = refused;
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use super::args::{Global, WatchArgs};
-use super::exit::{CliResult, Exit};
+use super::exit::CliResult;
 use super::reports::Reports;
 use super::running::{self, Lead, Start};
 use super::telling::Telling;
@@ -83,7 +83,7 @@ pub fn run(global: &Global, terminal: &Terminal, args: &WatchArgs) -> CliResult 
     let start = move |handle: Handle| drop(std::thread::spawn(move || tree.follow(&handle)));
     let mut told = telling.into_reporters();
     told.0.push(Box::new(rest));
-    let ended = running::run(Start {
+    running::run(Start {
         terminal,
         repo,
         target,
@@ -96,20 +96,8 @@ pub fn run(global: &Global, terminal: &Terminal, args: &WatchArgs) -> CliResult 
         told,
         tethered: args.conduct.tethered || terminal.console.ci.is_some(),
         reports: Reports::new(global, &args.conduct)?,
-        watch: Some(Lead { begin, start: Box::new(start), files }),
-    })?;
-    Ok(held_against_the_files(terminal, ended, &desk))
-}
-
-/// What is done of the record is not all, where the files say more.
-fn held_against_the_files(terminal: &Terminal, ended: Exit, desk: &Desk) -> Exit {
-    match (ended, desk.unmet()) {
-        (Exit::Done, Some((exit, why))) => {
-            terminal.warn(&format!("not done: the files say more than this watch took over: {}", why.lines().next().unwrap_or_default()));
-            exit
-        }
-        (ended, _) => ended,
-    }
+        watch: Some(Lead { begin, start: Box::new(start), files, unmet: Arc::new(move || desk.unmet()) }),
+    })
 }
 
 /// Where what is said of the files is put in, and comes out.

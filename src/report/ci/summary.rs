@@ -16,7 +16,8 @@ const CELL: usize = 300;
 pub fn summary(state: &State, now: Millis, most: usize) -> String {
     let mut selected: Vec<TaskView> = state.views().into_iter().filter(|v| state.selection.holds(&v.id)).collect();
     let place = |v: &TaskView| [Status::Failed, Status::Blocked, Status::Cancelled].iter().position(|s| *s == v.status).unwrap_or(9);
-    let head = format!("### Drover: {}\n\n{}\n", inline(&state.policy.project, 100), inline(&verdict(state, &selected, now, None), 1000));
+    let head =
+        format!("### Drover: {}\n\n{}\n", inline(&state.policy.project, 100), inline(&verdict(state, &selected, now, None, None), 1000));
     selected.sort_by_key(|v| (place(v), v.id.clone()));
     let mut out = Bounded::new(&head, most);
     let title = "\n| Task | Title | Status | |\n|---|---|---|---|\n";

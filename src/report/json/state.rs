@@ -33,10 +33,10 @@ pub fn status(state: &State, now: Millis, warnings: &[String]) -> Value {
     })
 }
 
-/// Over the tasks that the run was to do.
-pub fn run(state: &State, now: Millis) -> Value {
+/// Over the tasks that the run was to do. `unmet` is why what is recorded as done is not all.
+pub fn run(state: &State, now: Millis, unmet: Option<&str>) -> Value {
     let views: Vec<TaskView> = state.views().into_iter().filter(|v| state.selection.holds(&v.id)).collect();
-    let (verdict, why) = match state.verdict() {
+    let (verdict, why) = match words::verdict(state, unmet) {
         Verdict::Done => (VerdictJson::Done, None),
         Verdict::Failed => (VerdictJson::Failed, None),
         Verdict::Stopped(why) => (VerdictJson::Stopped, Some(why)),

@@ -18,7 +18,7 @@ pub fn chronicle(it: &Chronicle, options: &SummaryOptions) -> String {
         out += &format!("Critical path: {}; {} of {took}.\n", steps.join(" -> "), format_duration(work));
     }
     out + &match it.end {
-        End::Ended => verdict(&it.state, &selected, it.until, None),
+        End::Ended => verdict(&it.state, &selected, it.until, None, None),
         End::CutShort => format!("Cut short after {took}: {}.\n", words::count_up(&selected)),
         End::UnderWay => format!("Under way for {took}: {}.\n", words::count_up(&selected)),
     }

@@ -55,7 +55,11 @@ fn in_short(state: &State, deserted: bool) -> String {
 fn run(state: &State, now: Millis, deserted: bool) -> String {
     match &state.head.run {
         None => "never run".into(),
-        Some(run) if run.ended => format!("last run {}, began {} ago", run.id, format_duration(now.since(run.began))),
+        Some(run) if run.ended => {
+            // Who is at work between two runs is a watch, or just coming or going.
+            let rests = if deserted { "" } else { "; a Drover is there, and has nothing to do" };
+            format!("last run {}, began {} ago{rests}", run.id, format_duration(now.since(run.began)))
+        }
         Some(run) => {
             let began = format!("run {}, began {} ago", run.id, format_duration(now.since(run.began)));
             if deserted { format!("{began}, was cut short: `drover resume` goes on") } else { began }

@@ -21,6 +21,8 @@ pub struct SummaryOptions<'a> {
     pub log: &'a dyn Fn(&TaskId) -> Option<String>,
     /// Nothing: it is of the last run.
     pub watch: Option<Watched>,
+    /// Why what is recorded as done is not all.
+    pub unmet: Option<&'a str>,
 }
 
 /// Where a watch began, whose runs are told of together.
@@ -44,7 +46,7 @@ impl SummaryOptions<'_> {
 /// Every selected task with its end and the reason for it, what failed in full, the verdict.
 pub fn summary(state: &State, now: Millis, options: &SummaryOptions) -> String {
     let selected: Vec<TaskView> = state.views().into_iter().filter(|v| state.selection.holds(&v.id)).collect();
-    body(state, &selected, now, options) + &verdict(state, &selected, now, options.watch)
+    body(state, &selected, now, options) + &verdict(state, &selected, now, options.watch, options.unmet)
 }
 
 /// The same without the verdict.
@@ -127,7 +129,7 @@ fn failed(id: &TaskId, task: &Task, options: &SummaryOptions) -> String {
     out
 }
 
-pub fn verdict(state: &State, selected: &[TaskView], now: Millis, watch: Option<Watched>) -> String {
+pub fn verdict(state: &State, selected: &[TaskView], now: Millis, watch: Option<Watched>, unmet: Option<&str>) -> String {
     let counts = words::count_up(selected);
     let took = |began: Millis| format_duration(now.since(began));
     let took = match (watch, &state.head.run) {
@@ -135,7 +137,7 @@ pub fn verdict(state: &State, selected: &[TaskView], now: Millis, watch: Option<
         (None, Some(run)) => format!(" in {}", took(run.began)),
         (None, None) => String::new(),
     };
-    match state.verdict() {
+    match words::verdict(state, unmet) {
         Verdict::Done => format!("Done{took}: {counts}.\n"),
         Verdict::Failed => format!("Failed{took}: {counts}.\n"),
         Verdict::Stopped(why) => format!("Stopped{took}: {}; {counts}.\n", one_line(&why, 400)),

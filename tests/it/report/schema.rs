@@ -111,7 +111,7 @@ fn the_account_of_a_run_holds_its_verdict_and_every_selected_task() {
     let mut world = World::new();
     world.fail("bad", 9, "no");
     world.apply(&graph([task("a"), task("bad").attempts(1)]));
-    let run = json::run(&world.state, world.now);
+    let run = json::run(&world.state, world.now, None);
     assert_eq!((run["verdict"].as_str(), run["run"]["id"].as_str()), (Some("failed"), Some("run1")));
     assert_eq!(run["tasks"][1]["failure"]["class"], "verify");
     assert_eq!(run["tasks"][1]["failure"]["tail"], "line 1\nline 2");

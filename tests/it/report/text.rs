@@ -174,7 +174,7 @@ fn the_summary_of_a_run_holds_every_selected_task_with_its_reason() {
     world.hang.clear();
     world.run();
     let log = |task: &drover::base::TaskId| (*task == id("billing")).then(|| "/r/.git/drover/attempts/x/out.log".to_owned());
-    let options = |verbose, quiet| SummaryOptions { color: false, verbose, quiet, tail: 1, log: &log, watch: None };
+    let options = |verbose, quiet| SummaryOptions { color: false, verbose, quiet, tail: 1, log: &log, watch: None, unmet: None };
     insta::assert_snapshot!(text::summary(&world.state, world.now, &options(false, false)), @r#"
       = old      completed  landed 00a11e4
       = web      completed  landed 00a11df
