@@ -5,7 +5,6 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use opentelemetry::{Key, KeyValue};
-use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
 use opentelemetry_otlp::{ExporterBuildError, LogExporter, MetricExporter, SpanExporter};
 use opentelemetry_otlp::{WithExportConfig, WithHttpConfig, WithTonicConfig};
 use opentelemetry_sdk::Resource;
@@ -48,13 +47,13 @@ macro_rules! exporter {
                 if let Some(endpoint) = &target.endpoint {
                     builder = builder.with_endpoint(endpoint);
                 }
-                if target.tls {
-                    builder = builder.with_tls_config(ClientTlsConfig::new().with_enabled_roots());
+                if let Some(tls) = &target.tls {
+                    builder = builder.with_tls_config(tls.for_grpc());
                 }
                 builder.build()
             }
             Protocol::Http => {
-                let client = Client::new(target.timeout, tally.clone());
+                let client = Client::new(target.timeout, target.tls.clone().unwrap_or_default().for_http(), tally.clone());
                 let mut builder = $exporter::builder().with_http().with_http_client(client).with_timeout(target.timeout);
                 if let Some(endpoint) = &target.endpoint {
                     builder = builder.with_endpoint(endpoint);

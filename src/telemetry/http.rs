@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use opentelemetry_http::{HttpClient, HttpError, Request, Response};
+use ureq::tls::TlsConfig;
 
 use super::tally::Tally;
 
@@ -21,10 +22,10 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(timeout: Duration, tally: Arc<Tally>) -> Self {
+    pub fn new(timeout: Duration, tls: TlsConfig, tally: Arc<Tally>) -> Self {
         let config = ureq::Agent::config_builder();
         // Headers hold keys: they are for the address that was named, and no other.
-        let config = config.timeout_global(Some(timeout)).http_status_as_error(false).max_redirects(0);
+        let config = config.timeout_global(Some(timeout)).http_status_as_error(false).max_redirects(0).tls_config(tls);
         Self { agent: config.build().new_agent(), tally }
     }
 

@@ -19,6 +19,7 @@ mod settings;
 mod spans;
 mod story;
 mod tally;
+mod tls;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

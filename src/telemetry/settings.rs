@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::tls::Credentials;
 use crate::base::text::one_line;
 use crate::base::trace::{Context, Sampling};
 use crate::model::Telemetry;
@@ -45,7 +46,8 @@ pub struct Target {
     pub endpoint: Option<String>,
     /// For people: without what may be secret in it.
     pub shown: String,
-    pub tls: bool,
+    /// Nothing: it is talked to without TLS.
+    pub tls: Option<Credentials>,
     /// The most that one request may take.
     pub timeout: Duration,
 }
@@ -178,6 +180,7 @@ impl Reader<'_> {
         if let Some((_, endpoint)) = self.first(&names("ENDPOINT")) {
             let bare = !endpoint.contains("://");
             let tls = endpoint.starts_with("https://") || (bare && protocol == Protocol::Grpc && !insecure);
+            let tls = tls.then(|| self.credentials(names));
             return Some(Target { protocol, endpoint: None, shown: shown(&endpoint), tls, timeout });
         }
         let own = self.get("DROVER_OTEL_ENDPOINT").unwrap_or(&file.endpoint);
@@ -188,7 +191,16 @@ impl Reader<'_> {
             (None, Protocol::Grpc) => "http://localhost:4317".to_owned(),
         };
         let (shown, tls) = (shown(endpoint.trim_end_matches(path)), endpoint.starts_with("https://"));
+        let tls = tls.then(|| self.credentials(names));
         Some(Target { protocol, endpoint: Some(endpoint), shown, tls, timeout })
+    }
+
+    /// What the files that are named for TLS hold.
+    fn credentials(&mut self, names: impl Fn(&str) -> [String; 2]) -> Credentials {
+        let named = |what: &str| self.first(&names(what));
+        let (found, passed) = Credentials::read(named("CERTIFICATE"), named("CLIENT_CERTIFICATE"), named("CLIENT_KEY"));
+        passed.iter().for_each(|(name, file, why)| self.ignore(name, file, why));
+        found
     }
 
     fn protocol(&mut self, names: &[String]) -> Option<Protocol> {
@@ -285,7 +297,7 @@ mod tests {
 
     #[test]
     fn an_address_without_a_scheme_is_taken_as_the_standard_says_where_it_is_from_its_variables() {
-        let tls = |env: &[(&str, &str)]| target(&on(), env).tls;
+        let tls = |env: &[(&str, &str)]| target(&on(), env).tls.is_some();
         assert!(tls(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "a:4317")]));
         assert!(!tls(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "a:4317"), ("OTEL_EXPORTER_OTLP_INSECURE", "true")]));
         assert!(!tls(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4317")]));

@@ -12,7 +12,7 @@ use crate::claude;
 use crate::docs::{first_column, page, quoted, section};
 use crate::fixture::{CONFIG, Fixture, PATIENCE, free_port, program, repo, until};
 use crate::scripted_api::Reply;
-use receiver::{Receiver, Span, Transport};
+use receiver::{Certificates, Receiver, Span, Transport};
 
 const BOTH: [Transport; 2] = [Transport::Grpc, Transport::Http];
 
@@ -573,4 +573,52 @@ fn an_attempt_that_waits_for_a_person_is_told_when_it_is_let_through_or_not_want
     it.drover(&["approve", "a"]).expect(0);
     it.drover(&["apply"]).expect(0);
     assert_eq!(told(), [superseded, ("2".to_owned(), "completed".to_owned(), String::new())]);
+}
+
+#[test]
+fn a_receiver_is_trusted_by_the_certificates_that_are_named_and_is_shown_drovers_own() {
+    let Some(certificates) = Certificates::new() else { return eprintln!("SKIPPED: there is no openssl") };
+    let path = |name: &str| certificates.path(name);
+    let set = |name: &str, file: &str| (format!("OTEL_EXPORTER_OTLP_{name}"), path(file));
+    let whole = || vec![set("CERTIFICATE", "ca.pem"), set("CLIENT_CERTIFICATE", "client.pem"), set("CLIENT_KEY", "client.key")];
+    let other = |name: &str, file: &str| {
+        let mut all = whole();
+        all.retain(|(of, _)| !of.ends_with(&format!("_OTLP_{name}")));
+        all.extend((!file.is_empty()).then(|| set(name, file)));
+        all
+    };
+    let lost = "8 spans, ";
+    for transport in BOTH {
+        let cases: [(&str, Vec<(String, String)>, &[&str]); 7] = [
+            ("all is there", whole(), &[]),
+            ("nobody is trusted", other("CERTIFICATE", ""), &[lost]),
+            ("the other one is trusted", other("CERTIFICATE", "client.pem"), &[lost]),
+            ("nothing is shown", other("CLIENT_CERTIFICATE", ""), &["CLIENT_KEY", "is passed over: there is no CLIENT_CERTIFICATE", lost]),
+            ("no file", other("CERTIFICATE", "nowhere"), &["_OTLP_CERTIFICATE", "is passed over: it cannot be read", lost]),
+            ("no certificate", other("CERTIFICATE", "ca.key"), &["is passed over: there is no certificate in it", lost]),
+            ("another key", other("CLIENT_KEY", "server.key"), &["is passed over: it does not go with its key", lost]),
+        ];
+        for (what, environment, words) in cases {
+            let receiver = Receiver::guarded(transport, Some(&certificates));
+            let config = receiver.config().replace(&format!("\"{}\"", receiver.at), &format!("\"https://{}\"", receiver.at));
+            let it = project(&config, &task("a", "echo x >a.txt", ""));
+            let it = environment.iter().fold(it, |it, (name, value)| it.env(name, value));
+            let ran = it.drover(&["apply"]).expect(0);
+            let said = warnings(&ran.err);
+            assert!(words.iter().all(|words| ran.err.contains(words)), "{transport:?}, {what}: {}", ran.err);
+            assert_eq!(said.len(), if words.len() > 1 { 2 } else { words.len() }, "{transport:?}, {what}: {}", ran.err);
+            assert_eq!(receiver.spans().len(), if words.is_empty() { 8 } else { 0 }, "{transport:?}, {what}");
+            assert!(!ran.err.contains("panicked"), "{}", ran.err);
+        }
+        // That of a kind of telemetry wins over that of all.
+        let receiver = Receiver::guarded(transport, Some(&certificates));
+        let config = receiver.config().replace(&format!("\"{}\"", receiver.at), &format!("\"https://{}\"", receiver.at));
+        let it = project(&config, &task("a", "echo x >a.txt", ""));
+        let it = other("CERTIFICATE", "client.pem").iter().fold(it, |it, (name, value)| it.env(name, value));
+        let it = it.env("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", &path("ca.pem"));
+        let ran = it.drover(&["apply"]).expect(0);
+        let said = warnings(&ran.err);
+        assert!(said.len() == 1 && said[0].contains(" points") && !said[0].contains("spans"), "{transport:?}: {}", ran.err);
+        assert_eq!(receiver.spans().len(), 8);
+    }
 }

@@ -69,8 +69,84 @@ pub struct Span {
     pub events: Vec<(String, BTreeMap<String, String>)>,
 }
 
+/// Files in PEM, made anew: of one who is trusted, who signed for a server and for a client.
+pub struct Certificates(tempfile::TempDir);
+
+impl Certificates {
+    /// Nothing where there is no `openssl` to make them.
+    pub fn new() -> Option<Self> {
+        let openssl = which::which("openssl").ok()?;
+        let these = Self(tempfile::tempdir().unwrap());
+        let run = |args: &str| {
+            let output = std::process::Command::new(&openssl).current_dir(these.0.path()).args(args.split(' ')).output().unwrap();
+            assert!(output.status.success(), "openssl {args}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        let new_key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+        run(&format!("req -x509 {new_key} -keyout ca.key -out ca.pem -subj /CN=ca -days 3650"));
+        std::fs::write(these.0.path().join("ext"), "subjectAltName=IP:127.0.0.1,DNS:localhost\n").unwrap();
+        for name in ["server", "client"] {
+            run(&format!("req {new_key} -keyout {name}.key -out {name}.csr -subj /CN={name}"));
+            run(&format!("x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out {name}.pem -days 3650 -extfile ext"));
+        }
+        Some(these)
+    }
+
+    pub fn path(&self, name: &str) -> String {
+        self.0.path().join(name).display().to_string()
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap()
+    }
+
+    fn for_grpc(&self) -> tonic::transport::ServerTlsConfig {
+        use tonic::transport::{Certificate, Identity, ServerTlsConfig};
+        let identity = Identity::from_pem(self.read("server.pem"), self.read("server.key"));
+        ServerTlsConfig::new().identity(identity).client_ca_root(Certificate::from_pem(self.read("ca.pem")))
+    }
+
+    fn for_http(&self) -> tokio_rustls::TlsAcceptor {
+        use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+        let certificate = |name: &str| CertificateDer::from_pem_slice(&self.read(name)).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut trusted = rustls::RootCertStore::empty();
+        trusted.add(certificate("ca.pem")).unwrap();
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(trusted.into(), provider.clone()).build().unwrap();
+        let key = PrivateKeyDer::from_pem_slice(&self.read("server.key")).unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = config.with_client_cert_verifier(verifier).with_single_cert(vec![certificate("server.pem")], key).unwrap();
+        Arc::new(config).into()
+    }
+}
+
+/// Lets in who can show that he is to be.
+struct Guarded(tokio::net::TcpListener, tokio_rustls::TlsAcceptor);
+
+impl axum::serve::Listener for Guarded {
+    type Io = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let Ok((stream, from)) = self.0.accept().await else { continue };
+            if let Ok(stream) = self.1.accept(stream).await {
+                return (stream, from);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.0.local_addr()
+    }
+}
+
 impl Receiver {
     pub fn start(transport: Transport) -> Self {
+        Self::guarded(transport, None)
+    }
+
+    /// By TLS alone, and for those who show a certificate.
+    pub fn guarded(transport: Transport, by: Option<&Certificates>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let at = listener.local_addr().unwrap();
@@ -81,11 +157,18 @@ impl Receiver {
         match transport {
             Transport::Http => {
                 let app = axum::Router::new().fallback(by_http).with_state(to);
-                runtime.spawn(async move { axum::serve(listener, app).await.unwrap() });
+                match by.map(Certificates::for_http) {
+                    Some(tls) => runtime.spawn(async move { axum::serve(Guarded(listener, tls), app).await.unwrap() }),
+                    None => runtime.spawn(async move { axum::serve(listener, app).await.unwrap() }),
+                };
             }
             Transport::Grpc => {
                 let incoming = tonic::transport::server::TcpIncoming::from(listener);
-                let server = tonic::transport::Server::builder()
+                let mut server = tonic::transport::Server::builder();
+                if let Some(by) = by {
+                    server = server.tls_config(by.for_grpc()).unwrap();
+                }
+                let server = server
                     .add_service(TraceServiceServer::new(to.clone()))
                     .add_service(MetricsServiceServer::new(to.clone()))
                     .add_service(LogsServiceServer::new(to));
