@@ -27,12 +27,19 @@ pub fn run(global: &Global, terminal: &Terminal, args: &EventsArgs) -> CliResult
     let dir = repo.state_dir();
     let mut veil = telling::veil();
     match redb::snapshot(&dir, &target)? {
-        Some(state) => veil.see(&state),
+        Some(state) => {
+            veil.see(&state);
+            if args.after > state.head.seq {
+                terminal.warn(&made_anew(args.after, state.head.seq));
+            }
+        }
         None if args.follow => {}
         None => return Err(Failure::unfit(format!("nothing is recorded for `{target}` yet\n  Run `drover apply`."))),
     }
     let oldest = args.since.map_or(Millis(0), |age| Millis(now().0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))));
-    if !terminal.answer(|out| writeln!(out, "{}", events::version())) {
+    let first = redb::read_history(&dir, &target, 0, 1)?;
+    let journal = first.first().map(|record| events::journal(&target, record.at));
+    if !terminal.answer(|out| writeln!(out, "{}", events::version(journal.as_deref()))) {
         return Ok(Exit::Done);
     }
     let mut changes = Changes::default();
@@ -53,6 +60,13 @@ pub fn run(global: &Global, terminal: &Terminal, args: &EventsArgs) -> CliResult
             _ => return Ok(Exit::Done),
         };
     }
+}
+
+fn made_anew(after: u64, last: u64) -> String {
+    format!(
+        "nothing follows number {after}: the last one is {last}, so the record was made anew since\n  \
+         Begin at its start: drover events --after 0"
+    )
 }
 
 /// What is not told may say what is secret in what is.

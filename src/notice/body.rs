@@ -20,6 +20,8 @@ pub struct Body<'a> {
     pub project: &'a str,
     /// The branch that is landed on.
     pub target: &'a str,
+    /// Which journal the number of the fact is from: another one where the record was made anew.
+    pub journal: Option<&'a str>,
     /// The run that it happened in; null for what was decided before any.
     pub run: Option<&'a RunId>,
     /// Which event: the name of the fact, or `failed` for an `attempt_failed` that no other attempt follows.

@@ -37,6 +37,8 @@ pub struct Scene {
     pub target: String,
     /// Knows the settings and the tasks, and keeps their secrets.
     pub veil: Veil,
+    /// Once it is known.
+    pub journal: Option<String>,
 }
 
 /// What the facts before it say: kept in the bookmark.
@@ -115,6 +117,7 @@ impl Letter {
             delivery: &id,
             project: &scene.veil.policy().project,
             target: &scene.target,
+            journal: scene.journal.as_deref(),
             run: past.run.as_ref(),
             event: &event,
             title: title.as_deref(),

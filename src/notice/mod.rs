@@ -108,7 +108,7 @@ impl Herald {
     /// begins after that.
     pub fn start(follower: Box<dyn Follower>, place: Surroundings, policy: &Policy, state: &State) -> Self {
         let veil = Veil::new(place.logs, place.environment.iter().cloned().collect());
-        let scene = Scene { target: place.target.clone(), veil };
+        let scene = Scene { target: place.target.clone(), veil, journal: None };
         let shared = Arc::new(Shared::new(follower, scene, state.head.seq));
         let mut herald = Self { place, shared, policy: Arc::new(policy.clone()), readers: BTreeMap::new() };
         herald.staff(state, state.head.seq);

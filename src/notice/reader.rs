@@ -140,6 +140,7 @@ impl Reader {
         let mut past = at.past.clone();
         let is_news = past.fold(&record.fact);
         if is_news && is_wanted(&self.events, &record.fact.event()) {
+            self.shared.identify(&self.target)?;
             let letter = Letter::new(&self.name, &mut locked(&self.shared.scene), &past, record);
             match letter {
                 Ok(letter) => self.bring(at, &letter)?,

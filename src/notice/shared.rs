@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::letter::Scene;
+use crate::report::events;
 use crate::store::{Bookmark, Follower, Record, StoreError};
 
 pub struct Shared {
@@ -111,6 +112,15 @@ impl Shared {
     /// An error without an error: the session is over.
     pub fn page(&self, target: &str, after: u64, limit: usize) -> Result<Vec<Record>, Option<StoreError>> {
         self.with(|follower| follower.history(target, after, limit))
+    }
+
+    /// Looks which journal it is, the first time that somebody is told of it.
+    pub fn identify(&self, target: &str) -> Result<(), Option<StoreError>> {
+        if locked(&self.scene).journal.is_none() {
+            let first = self.page(target, 0, 1)?;
+            locked(&self.scene).journal = first.first().map(|record| events::journal(target, record.at));
+        }
+        Ok(())
     }
 
     pub fn bookmark(&self, target: &str, reader: &str) -> Result<Option<Bookmark>, Option<StoreError>> {

@@ -10,8 +10,8 @@ use schemars::JsonSchema;
 use serde_json::{Map, Value, json};
 
 use super::{Reporter, Veil};
-use crate::base::Millis;
 use crate::base::text::one_line;
+use crate::base::{Millis, sha256_hex};
 use crate::core::{Fact, State};
 
 /// Of the lines; a minor version only adds.
@@ -51,7 +51,7 @@ impl Events {
     }
 
     fn version(&mut self) {
-        self.write(&version().to_string());
+        self.write(&version(None).to_string());
     }
 
     fn write(&mut self, line: &str) {
@@ -88,9 +88,19 @@ fn open(path: &Path) -> io::Result<(File, bool)> {
     Ok((out, last != [b'\n']))
 }
 
-/// The first line of a file of events.
-pub fn version() -> Value {
-    json!({ "type": "version", "format_version": FORMAT_VERSION, "drover": env!("CARGO_PKG_VERSION") })
+/// The first line of a file of events; `journal` where all of them are told.
+pub fn version(journal: Option<&str>) -> Value {
+    let mut version = json!({ "type": "version", "format_version": FORMAT_VERSION, "drover": env!("CARGO_PKG_VERSION") });
+    if let Some(journal) = journal {
+        version["journal"] = journal.into();
+    }
+    version
+}
+
+/// What tells a journal of a target from one that was made anew, whose numbers begin at 1 again: from when its first
+/// fact is.
+pub fn journal(target: &str, first: Millis) -> String {
+    sha256_hex(format!("{target}\0{}", first.0).as_bytes())[..16].to_owned()
 }
 
 /// One fact as a line: `seq` and `at` stand beside its own fields. Whoever tells others takes [`Veil::line`].
@@ -110,7 +120,12 @@ pub fn schema() -> Value {
     let version = json!({
         "description": "The first line, and the first one of whoever wrote on in the same file.",
         "type": "object",
-        "properties": { "type": { "const": "version" }, "format_version": { "type": "string" }, "drover": { "type": "string" } },
+        "properties": {
+            "type": { "const": "version" },
+            "format_version": { "type": "string" },
+            "drover": { "type": "string" },
+            "journal": { "type": "string", "description": "Of `drover events`: another one where the record was made anew." },
+        },
         "required": ["type", "format_version", "drover"],
     });
     schema["title"] = "Drover: a line of the events".into();

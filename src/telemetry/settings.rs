@@ -176,6 +176,9 @@ impl Reader<'_> {
         let names = |what: &str| [format!("OTEL_EXPORTER_OTLP_{kind}_{what}"), format!("OTEL_EXPORTER_OTLP_{what}")];
         let protocol = self.protocol(&names("PROTOCOL")).unwrap_or(file.protocol);
         let timeout = self.first(&names("TIMEOUT")).and_then(|(_, ms)| ms.parse().ok()).map_or(TIMEOUT, Duration::from_millis);
+        if let Some((name, value)) = self.first(&names("COMPRESSION")).filter(|(_, v)| !is_known_compression(v)) {
+            self.ignore(&name, &value, "only `gzip` and `none` are known");
+        }
         let insecure = self.first(&names("INSECURE")).is_some_and(|(_, v)| v.eq_ignore_ascii_case("true"));
         if let Some((_, endpoint)) = self.first(&names("ENDPOINT")) {
             let bare = !endpoint.contains("://");
@@ -216,6 +219,10 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+fn is_known_compression(value: &str) -> bool {
+    ["gzip", "none"].iter().any(|known| value.eq_ignore_ascii_case(known))
 }
 
 fn based(parent: Option<&Context>, share: f64) -> Sampling {
@@ -292,6 +299,8 @@ mod tests {
         assert_eq!(target(&on(), &[("OTEL_EXPORTER_OTLP_TIMEOUT", "50")]).timeout, Duration::from_millis(50));
         assert_eq!(with(&on(), &[("OTEL_TRACES_EXPORTER", "none")]).unwrap().traces, None);
         let odd = with(&on(), &[("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json")]).unwrap();
+        let zstd = with(&on(), &[("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd")]).unwrap();
+        assert!(zstd.warnings.len() == 1 && zstd.warnings[0].contains("only `gzip`"), "{zstd:?}");
         assert!(odd.warnings[0].contains("http/json") && odd.traces.unwrap().protocol == Protocol::Grpc);
     }
 

@@ -575,6 +575,9 @@ fn an_attempt_that_waits_for_a_person_is_told_when_it_is_let_through_or_not_want
     assert_eq!(told(), [superseded, ("2".to_owned(), "completed".to_owned(), String::new())]);
 }
 
+/// What is there, by which variables, and the words of what is said of it.
+type Case<'a> = (&'a str, Vec<(String, String)>, &'a [&'a str]);
+
 #[test]
 fn a_receiver_is_trusted_by_the_certificates_that_are_named_and_is_shown_drovers_own() {
     let Some(certificates) = Certificates::new() else { return eprintln!("SKIPPED: there is no openssl") };
@@ -589,7 +592,7 @@ fn a_receiver_is_trusted_by_the_certificates_that_are_named_and_is_shown_drovers
     };
     let lost = "8 spans, ";
     for transport in BOTH {
-        let cases: [(&str, Vec<(String, String)>, &[&str]); 7] = [
+        let cases: [Case; 7] = [
             ("all is there", whole(), &[]),
             ("nobody is trusted", other("CERTIFICATE", ""), &[lost]),
             ("the other one is trusted", other("CERTIFICATE", "client.pem"), &[lost]),
