@@ -2,7 +2,8 @@
 //! every query in it is one that the real database answers.
 //!
 //! `sh tests/install-receivers` installs the receivers; where one is missing its tests say SKIPPED.
-//! Docker is not had here: that compose starts the stack is not shown, only what its parts are given.
+//! No Docker engine is had here: that it starts the stack is not shown, only what Docker Compose makes of the file, and
+//! what its parts are given.
 
 mod servers;
 mod stack;
@@ -80,6 +81,34 @@ fn compose_names_pinned_images_files_that_are_there_and_no_port_beyond_this_mach
     let tried = servers::version(&script, "victoria-metrics");
     assert!(images.contains(&format!("victoriametrics/victoria-metrics:v{}", tried.split('+').next().unwrap())), "{tried}: {images:?}");
     assert!(compose.contains("--opentelemetry.usePrometheusNaming"));
+}
+
+/// The file as Docker Compose itself takes it, which needs no engine for that.
+#[test]
+fn docker_compose_reads_the_file_and_would_start_what_is_meant() {
+    let Some(dir) = servers::installed("docker-compose", "compose") else { return };
+    let mut compose = std::process::Command::new(dir.join("usr/bin/docker-compose"));
+    compose.args(["-f", "compose.yaml", "config", "--format", "json"]).current_dir(DIR);
+    compose.env_remove("GRAFANA_PASSWORD").env("CLICKHOUSE_PASSWORD", "of-mine");
+    let output = compose.output().unwrap();
+    // What it warns of, such as a variable that nobody sets, counts too.
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let services = serde_json::from_slice::<Value>(&output.stdout).unwrap()["services"].take();
+    let services = services.as_object().unwrap();
+    assert_eq!(services.keys().collect::<Vec<_>>(), ["clickhouse", "collector", "grafana", "victoriametrics"]);
+    for (name, service) in services {
+        for port in service["ports"].as_array().unwrap() {
+            assert_eq!(port["host_ip"], "127.0.0.1", "{name}: {port}");
+        }
+        for volume in service["volumes"].as_array().unwrap().iter().filter(|v| v["type"] == "bind") {
+            assert!(Path::new(volume["source"].as_str().unwrap()).exists() && volume["read_only"] == true, "{name}: {volume}");
+        }
+        let password = if name == "victoriametrics" { Value::Null } else { "of-mine".into() };
+        assert_eq!(service["environment"]["CLICKHOUSE_PASSWORD"], password, "{name}");
+    }
+    assert_eq!(services["collector"]["depends_on"]["clickhouse"]["condition"], "service_healthy");
+    assert!(services["clickhouse"]["healthcheck"]["test"][1].as_str().unwrap().contains("$$CLICKHOUSE_PASSWORD"));
+    assert_eq!(services["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD"], "drover");
 }
 
 #[test]
