@@ -18,15 +18,16 @@ use crate::base::text::count;
 use crate::base::{Aid, TaskId};
 use crate::core::{Input, Limits, Selection, State};
 use crate::engine::driver::now;
+use crate::engine::slots::Slots;
 use crate::fault;
 use crate::files::Project;
 use crate::git::Repo;
 use crate::model::{Notices, Policy};
 use crate::plan::select::Universe;
 use crate::plan::{Guard, Guarded, Plan};
-use crate::store::Store;
 use crate::store::lock::{self, ActiveLock, LockError};
 use crate::store::redb::RedbStore;
+use crate::store::{Store, home};
 
 /// How long a second Drover waits for the first to end.
 pub const LOCK_WAIT: Duration = Duration::from_secs(10);
@@ -159,10 +160,38 @@ pub fn open(repo: &Repo, target: &str) -> Result<Open, Failure> {
     open_with(repo, target, lock(repo)?)
 }
 
+/// Sees to it, under the lock, that what the state directory says is this repository's. A copy keeps the record, and
+/// forgets the worktrees: unless attempts were under way, whose agents and files the other one has.
+pub fn own(repo: &Repo) -> Result<(), Failure> {
+    let dir = repo.state_dir();
+    if let Some(original) = home::original(&dir)? {
+        let slots = Slots::new(&dir);
+        let all = slots.all().map_err(|e| Failure::unfit(format!("the slots of worktrees could not be listed: {e}")))?;
+        let under_way: Vec<String> = all.into_iter().filter_map(|s| s.owner).map(|aid| aid.to_string()).collect();
+        if !under_way.is_empty() {
+            let original = original.parent().unwrap_or(&original).display();
+            return Err(Failure::unfit(format!(
+                "this repository is a copy of {original}, made while attempts were under way there, whose agents and worktrees are that one's: {}\n  \
+                 Have them end there (`drover resume`) and copy it again; or say `drover state rebuild --allow-loss` here, which makes a record of its own from history.",
+                under_way.join(", ")
+            )));
+        }
+        disown(repo)?;
+    }
+    Ok(home::note(&dir)?)
+}
+
+/// Forgets the worktrees of the repository that this one is a copy of.
+pub fn disown(repo: &Repo) -> Result<(), Failure> {
+    Slots::new(&repo.state_dir()).disown().map_err(|e| Failure::unfit(format!("the slots of worktrees could not be forgotten: {e}")))?;
+    repo.disown_worktrees().map_err(|e| Failure::unfit(e.to_string()))
+}
+
 /// The store, under a lock that is held already.
 pub fn open_with(repo: &Repo, target: &str, lock: ActiveLock) -> Result<Open, Failure> {
     let dir = repo.state_dir();
     fault::point("lock.taken");
+    own(repo)?;
     let mut store: Box<dyn Store> = Box::new(RedbStore::open(&dir)?);
     fault::point("store.opened");
     let state = store.load(target)?;

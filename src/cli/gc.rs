@@ -27,6 +27,7 @@ struct Found {
 pub fn run(global: &Global, terminal: &Terminal, args: &GcArgs) -> CliResult {
     let repo = context::repository(global)?;
     let _lock = apply::lock(&repo)?;
+    apply::own(&repo)?;
     let cutoff = Millis(now().0.saturating_sub(u64::try_from(args.older_than.as_millis()).unwrap_or(u64::MAX)));
     let found = look(&repo, cutoff)?;
     if !args.dry_run {

@@ -11,7 +11,7 @@ use crate::engine::orphans;
 use crate::git::{Past, Repo, Says};
 use crate::report::json::FORMAT_VERSION;
 use crate::store::redb::{self, Overview, RedbStore};
-use crate::store::{Store, batch};
+use crate::store::{Store, batch, home};
 
 pub fn run(global: &Global, terminal: &Terminal, verb: &StateVerb) -> CliResult {
     match verb {
@@ -108,7 +108,12 @@ fn rebuild(global: &Global, terminal: &Terminal, args: &RebuildArgs) -> CliResul
             ));
         }
     };
-    let ended = orphans::end_all(&dir);
+    // What a copy says that runs, runs for the repository that it was copied from.
+    let ended = match home::original(&dir)? {
+        None => orphans::end_all(&dir),
+        Some(_) => apply::disown(&repo).map(|()| Vec::new())?,
+    };
+    home::note(&dir)?;
     let mut store = RedbStore::open(&dir)?;
     let at = now();
     let inputs = opening.inputs.into_iter().chain([apply::reconcile_input(&project.policy, &plan)]);

@@ -84,6 +84,7 @@ fn list(terminal: &Terminal, repo: &Repo, all: &[Slot]) -> CliResult {
 
 fn prune(terminal: &Terminal, repo: &Repo, slots: &Slots) -> CliResult {
     let _lock = apply::lock(repo)?;
+    apply::own(repo)?;
     let unfit = |e: std::io::Error| Failure::unfit(format!("the slots of worktrees could not be listed: {e}"));
     let (mut removed, mut kept, mut freed) = (Vec::new(), Vec::new(), 0);
     // Listed anew, now that no other Drover gives any away.

@@ -193,6 +193,14 @@ impl Slots {
         }
     }
 
+    /// Forgets all slots: they are those of the repository that this one is a copy of.
+    pub fn disown(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.dir) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+
     fn record(&self, number: u32) -> PathBuf {
         self.dir.join(format!("{PREFIX}{number}"))
     }

@@ -16,6 +16,9 @@ impl Repo {
     pub fn remove_worktree(&self, wt: &Worktree) -> Result<()> {
         wt.check_root()?;
         let entries = self.entries_of(wt)?;
+        if let Some(other) = self.repository_of(wt) {
+            return Err(GitError::refused(format!("{} is a worktree of {}", wt.path().display(), other.display())));
+        }
         remove_tree(&wt.path())?;
         let _metadata = METADATA.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for entry in entries {
@@ -25,6 +28,29 @@ impl Repo {
             remove_file(&file)?;
         }
         Ok(())
+    }
+
+    /// The other repository that a worktree of this name belongs to, if that one is there.
+    fn repository_of(&self, wt: &Worktree) -> Option<PathBuf> {
+        let text = fs::read_to_string(wt.path().join(".git")).ok()?;
+        let admin = wt.path().join(text.strip_prefix("gitdir:")?.trim()).canonicalize().ok()?;
+        let common = fs::read_to_string(admin.join("commondir")).ok()?;
+        let common = admin.join(common.trim_end_matches('\n')).canonicalize().ok()?;
+        // An agent can write there what it likes: only one that names this worktree has it.
+        let back = fs::read_to_string(admin.join("gitdir")).ok()?;
+        let mutual = admin.join(back.trim_end_matches('\n')).canonicalize().ok() == wt.path().join(".git").canonicalize().ok();
+        (mutual && common != self.common_dir()).then_some(common)
+    }
+
+    /// Forgets the attempts' worktrees of the repository that this one is a copy of, where they stand: the entries and
+    /// the saved indexes that were copied along.
+    pub fn disown_worktrees(&self) -> Result<()> {
+        let _metadata = METADATA.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let entries = fs::read_dir(self.common_dir().join("worktrees")).into_iter().flatten().flatten().map(|e| e.path());
+        for entry in entries.filter(|entry| self.is_attempts(entry)) {
+            remove_tree(&entry)?;
+        }
+        remove_tree(&self.indexes())
     }
 
     /// The names of attempts that have files below `root` or saved indexes here: what a clean-up

@@ -15,10 +15,10 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::error::{GitError, Result, Unfit, classify};
+use super::patience::{end_after, tell_if_it_hangs};
 use super::tamper::Overrides;
 use crate::base::Oid;
 
@@ -26,8 +26,6 @@ use crate::base::Oid;
 const MAX_ANSWER: u64 = 64 << 20;
 /// The most that is read of what a remote says, in bytes.
 const MAX_SAID: u64 = 1 << 20;
-/// From SIGTERM to SIGKILL for a call that took too long.
-const GRACE: Duration = Duration::from_secs(2);
 /// How much of the end of stderr is kept, in bytes.
 const STDERR_TAIL: usize = 8 << 10;
 
@@ -293,8 +291,12 @@ impl<'a> Call<'a> {
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (mut stdout, stderr) = (stdout.expect("piped"), stderr.expect("piped"));
         let input = self.input.unwrap_or_default();
+        let (through, ended) = std::sync::mpsc::channel::<()>();
+        let (call, pid) = (what.as_str(), child.id());
         let talk = std::thread::scope(|scope| {
+            let _through = through;
             let thread = || std::thread::Builder::new().name("git".into());
+            thread().spawn_scoped(scope, move || tell_if_it_hangs(call, pid, &ended))?;
             if let Some(mut pipe) = stdin {
                 thread().spawn_scoped(scope, move || drop(pipe.write_all(&input)))?;
             }
@@ -343,37 +345,6 @@ impl Answer {
         let what = format!("`{}` failed, {how}{}{said}", self.what, if said.is_empty() { "" } else { ": " });
         classify(what, said, self.status.code().is_none())
     }
-}
-
-/// Whether nobody waits for remotes any more.
-static HUNG_UP: AtomicBool = AtomicBool::new(false);
-/// How soon that is noticed.
-const NOTICE: Duration = Duration::from_millis(200);
-
-/// From now on what talks to a remote is ended, as if it had taken too long: by a process that is to
-/// leave, and must not leave behind what has its lock.
-pub fn hang_up() {
-    HUNG_UP.store(true, Ordering::SeqCst);
-}
-
-/// Ends a process group that is not through after `limit`; true if it was.
-fn end_after(limit: Duration, through: &std::sync::mpsc::Receiver<()>, group: rustix::process::Pid) -> bool {
-    use rustix::process::{Signal, kill_process_group};
-    use std::sync::mpsc::RecvTimeoutError::Timeout;
-    let mut left = limit;
-    while !left.is_zero() && !HUNG_UP.load(Ordering::SeqCst) {
-        let round = left.min(NOTICE);
-        if through.recv_timeout(round) != Err(Timeout) {
-            return true;
-        }
-        left -= round;
-    }
-    // One that is gone by now needs no signal.
-    let _ = kill_process_group(group, Signal::TERM);
-    if through.recv_timeout(GRACE) == Err(Timeout) {
-        let _ = kill_process_group(group, Signal::KILL);
-    }
-    false
 }
 
 fn is_foreign(key: &OsStr) -> bool {

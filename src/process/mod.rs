@@ -39,7 +39,7 @@ pub use log::{Logs, Mask, redact};
 pub use output::{err_log, out_log, output, pieces, stderr_tail, tail};
 pub use run::{end, interrupt, probe, run, set_program};
 pub use shim::shim_main;
-pub use tree::{is_stopped, sweep, works_in};
+pub use tree::{is_stopped, is_there, sweep, users_of, works_in};
 
 /// The verb by which this program is told to be a shim: `drover __shim <step-dir>`.
 pub const SHIM_VERB: &str = "__shim";

@@ -1,12 +1,13 @@
 //! Finding and ending processes: by parent, for those under a shim, and by the marker in the
 //! environment, for those that got away from it.
 //!
-//! Reads `/proc/<pid>/{stat,environ}` alone; `task/*/children` is missing in kernels built
+//! Reads `/proc/<pid>/{stat,environ,comm,fd}` alone; `task/*/children` is missing in kernels built
 //! without it. Knows no step directories.
 
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -100,6 +101,24 @@ pub(super) struct Children {
 
 fn is_child(pid: Pid) -> bool {
     stat_field(pid, 4) == Some(getpid().as_raw_pid().cast_unsigned().into())
+}
+
+/// Whether there is a process of this number.
+pub fn is_there(pid: u32) -> bool {
+    Path::new(&format!("/proc/{pid}")).exists()
+}
+
+/// Other processes that have a file open, each with its name, as far as they can be seen.
+pub fn users_of(file: &fs::Metadata) -> Vec<(u32, String)> {
+    let has_it = |pid: &u32| {
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        open.filter_map(|fd| fs::metadata(fd.path()).ok()).any(|meta| (meta.dev(), meta.ino()) == (file.dev(), file.ino()))
+    };
+    let others = pids().into_iter().filter(|pid| *pid != getpid()).filter_map(|pid| u32::try_from(pid.as_raw_nonzero().get()).ok());
+    others
+        .filter(has_it)
+        .map(|pid| (pid, fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()))
+        .collect()
 }
 
 /// Whether a process was stopped, as by Ctrl-Z or SIGSTOP, and does nothing until it is continued.

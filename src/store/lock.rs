@@ -152,9 +152,21 @@ fn holder(file: &mut File) -> String {
     let line = line_of(file);
     match pid_in(&line).filter(|pid| process::is_stopped(*pid)) {
         Some(pid) => format!("{line}, which is stopped ({})", go_on(pid)),
+        None if pid_in(&line).is_some_and(|pid| !process::is_there(pid)) => left_behind(&line, file),
         None if line.is_empty() => "it did not say which".into(),
         None => line,
     }
+}
+
+/// The one that took the lock has ended; what it started has not, and has the lock too.
+fn left_behind(line: &str, file: &File) -> String {
+    const SHOWN: usize = 5;
+    let users = file.metadata().map(|meta| process::users_of(&meta)).unwrap_or_default();
+    let users: Vec<String> = users.iter().take(SHOWN).map(|(pid, name)| format!("process {pid} ({})", one_line(name, 30))).collect();
+    format!(
+        "{line}, which has ended, but what it started has not: {}",
+        if users.is_empty() { "it cannot be seen which".into() } else { users.join(", ") }
+    )
 }
 
 /// What the holder wrote about itself. Anybody may have written there: made safe to show.

@@ -7,6 +7,7 @@
 //!
 //! - [`redb`] is the store on disk, [`memory`] the same contract without one.
 //! - [`lock`] keeps a second Drover out of a repository while one is at work.
+//! - [`home`] tells a copied state directory from the one that it was copied from.
 //!
 //! Must not know git, tasks' files, or when anything should happen.
 
@@ -14,6 +15,7 @@ mod assemble;
 mod codec;
 mod dir;
 mod error;
+pub mod home;
 pub mod lock;
 pub mod memory;
 pub mod redb;

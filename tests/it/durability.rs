@@ -438,3 +438,28 @@ fn a_mean_graph_survives_kills_edits_and_a_user_at_work() {
         assert!(it.statuses().iter().all(|(_, s)| s == "completed"), "{:?}", it.statuses());
     }
 }
+
+#[test]
+fn a_git_that_waits_for_somebody_is_said_and_so_is_who_keeps_the_lock_after_a_kill() {
+    let it = repo().file("drover.toml", CONFIG).file("drover/t.toml", &task("a", "echo a >a", "")).commit("tasks");
+    let (began, gate, signer) = (it.outside("signing"), it.outside("gate"), it.outside("signer"));
+    let script = format!("#!/bin/sh\necho $$ >{}; while [ ! -e {} ]; do sleep 0.02; done; exit 1\n", began.display(), gate.display());
+    crate::fixture::program(&signer, script);
+    it.git(&["config", "commit.gpgSign", "true"]);
+    it.git(&["config", "gpg.program", signer.to_str().unwrap()]);
+    let errors = it.outside("errors");
+    let mut command = it.drover_command(&["apply"]);
+    command.env("DROVER_FAULT_PATIENCE", "1").stdout(Stdio::null()).stderr(fs::File::create(&errors).unwrap());
+    let child = command.spawn().unwrap();
+    until("it is said that git waits", || fs::read_to_string(&errors).unwrap().contains("may wait for somebody"));
+    let drover = child.id();
+    kill(child);
+    let second = it.drover(&["apply"]).expect(75).err;
+    assert!(second.contains(&format!("process {drover}, ")) && second.contains("which has ended, but what it started has not"), "{second}");
+    let pid = fs::read_to_string(&began).unwrap();
+    assert!(second.contains(&format!("process {} (", pid.trim())), "{pid}: {second}");
+    it.git(&["config", "commit.gpgSign", "false"]);
+    fs::write(gate, "").unwrap();
+    it.drover(&["apply"]).expect(0);
+    assert_eq!(it.landed(), ["a"]);
+}

@@ -11,6 +11,7 @@ mod claude;
 mod completions;
 mod conflicts;
 mod control;
+mod copies;
 mod core;
 mod docs;
 mod doctor;
