@@ -49,6 +49,12 @@ pub enum Answer {
         commit: Oid,
         tip: Oid,
     },
+    /// The same, and somebody reverted it since, with the commit `by`.
+    TakenBack {
+        commit: Oid,
+        tip: Oid,
+        by: Oid,
+    },
     /// The line moved between the intent and the swap.
     LostRace,
     /// The base lacks what a dependency landed; the line has it.

@@ -370,7 +370,7 @@ impl State {
 
     /// After an attempt: the definition that came meanwhile takes over, and a task that left
     /// the files is dropped unless it is done.
-    fn take_over(&mut self, seq: u64, at: Millis, id: &TaskId) {
+    pub(super) fn take_over(&mut self, seq: u64, at: Millis, id: &TaskId) {
         let Some(task) = self.tasks.get_mut(id) else { return };
         if let Some(next) = task.next.take() {
             self.index.spoil();

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::Answer;
-use super::fact::{Change, Fact, Input, Recalled};
+use super::fact::{Change, Fact, Input};
 use super::outcome::{Exit, Failure, FailureClass, Outcome, Snap};
 use super::state::{Attempt, Due, Flow, Phase, Selection, State, Step, Task};
 use crate::base::text::some_of;
-use crate::base::{Aid, Millis, Oid, RunId, TaskId, sha256_hex};
+use crate::base::{Aid, Millis, RunId, TaskId, sha256_hex};
 use crate::model::{Backoff, OnConflict, Policy, Retry};
 
 /// So many interruptions or troubles in a row without progress fail the task.
@@ -55,11 +55,7 @@ impl Decider<'_> {
             Input::RunBegan { run, selection } => self.begin(run, selection),
             Input::Again { run } => self.begin_again(run),
             Input::StandBy { why } => self.state.stands_by.clone_from(why),
-            Input::Recall { found } => {
-                let unknown = |r: &&Recalled| self.state.tasks.get(&r.spec.id).is_none_or(|t| t.may_be_recalled(&r.aid));
-                let news: Vec<Recalled> = found.iter().filter(unknown).cloned().collect();
-                news.into_iter().for_each(|recalled| self.emit(Fact::Recalled(recalled)));
-            }
+            Input::Recall { found } => found.iter().for_each(|recalled| self.recall(recalled)),
             Input::Reverts { found } => self.reverts(found),
             Input::LetGo { tasks, tip } => {
                 let done = |id: &&TaskId| self.state.tasks.get(*id).is_some_and(|t| t.is_completed());
@@ -84,6 +80,11 @@ impl Decider<'_> {
             Input::Drain => {}
             Input::Interrupt => self.state.flow = Flow::Interrupting,
             Input::LineSynced { was, tip } => self.line_seen(was.as_ref(), tip),
+            Input::LineBrings { was, tip, found, reverts } => {
+                self.line_seen(was.as_ref(), tip);
+                found.iter().for_each(|found| self.landed_elsewhere(found));
+                self.landings_reverted(reverts);
+            }
             Input::Published { tip } => self.emit(Fact::Published { tip: tip.clone() }),
             Input::GitChanges { found } if *found != self.state.head.unaccepted => {
                 // Who had begun by then; one whose worktree is being built runs `setup`.
@@ -139,17 +140,6 @@ impl Decider<'_> {
         }
     }
 
-    fn reverts(&mut self, found: &[(TaskId, Option<Oid>)]) {
-        for (id, by) in found {
-            let Some(task) = self.state.tasks.get(id).filter(|t| t.is_completed() && t.reverted != *by) else { continue };
-            let task = task.spec.id.clone();
-            self.emit(match by {
-                Some(commit) => Fact::Reverted { task, commit: commit.clone(), let_go: false },
-                None => Fact::Restored { task },
-            });
-        }
-    }
-
     /// Fencing: an answer counts only for the step that its attempt is in.
     fn answer(&mut self, task: &TaskId, aid: &Aid, answer: &Answer) {
         let Some(attempt) = self.state.tasks.get(task).and_then(|t| t.attempt()).filter(|a| a.aid == *aid && !a.is_parked()) else {
@@ -179,6 +169,7 @@ impl Decider<'_> {
             (Answer::Landed { commit, tip }, Step::Merge { .. } | Step::Land { .. }) => {
                 self.done(task, Fact::Landed { task: id, aid, commit: commit.clone(), tip: tip.clone() });
             }
+            (Answer::TakenBack { commit, tip, by }, Step::Merge { .. } | Step::Land { .. }) => self.taken_back(id, aid, commit, tip, by),
             (Answer::LostRace, Step::Land { .. }) => self.emit(Fact::LaneLost { task: id, aid }),
             (Answer::Outdated, Step::Prepare) => self.emit(Fact::Superseded { task: id, aid }),
             (Answer::Elsewhere(found), Step::Merge { .. }) => {

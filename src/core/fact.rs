@@ -27,7 +27,8 @@ pub enum Input {
     Again { run: RunId },
     /// From now on nothing more is claimed, and why; `None`: claims go on. What runs may finish.
     StandBy { why: Option<String> },
-    /// What was landed is written in the commits of the target; the record does not know of it.
+    /// What was landed is written in the commits of the target; the record does not know of it. An
+    /// attempt that is under way has landed if it is its own; by another it does not land any more.
     Recall { found: Vec<Recalled> },
     /// The target was reset to this commit, and a person let go of what these tasks had landed after it.
     LetGo { tasks: Vec<TaskId>, tip: Oid },
@@ -51,6 +52,9 @@ pub enum Input {
     /// Where the line stands, or was brought to. `was` is what was known of it when the look
     /// began: it does not count if something has landed since.
     LineSynced { was: Option<Oid>, tip: Oid },
+    /// The same, with what its new commits say: what landed, and of which landings it is known by
+    /// now whether, and by which commit, they were reverted.
+    LineBrings { was: Option<Oid>, tip: Oid, found: Vec<Elsewhere>, reverts: Vec<(Aid, TaskId, Option<Oid>)> },
     /// The line reached the target.
     Published { tip: Oid },
     /// It did not, and why, in words; nothing is lost.

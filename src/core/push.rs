@@ -300,10 +300,12 @@ impl Decider<'_> {
     /// its end first, and does not land.
     pub(super) fn landed_elsewhere(&mut self, found: &Elsewhere) {
         let Some(task) = self.state.tasks.get(&found.task).filter(|t| t.is_met_by(found)) else { return };
-        if task.attempt().is_none() {
+        // In the lane it is looked for by itself.
+        let own = task.attempt().is_some_and(|a| a.aid == found.aid);
+        if task.attempt().is_none() || own && task.is_idle() {
             let Elsewhere { digest, aid, commit, .. } = found.clone();
             self.emit(Fact::Recalled(Recalled { spec: task.spec.clone(), digest, aid, commit }));
-        } else if task.elsewhere.is_none() {
+        } else if !own && task.elsewhere.is_none() {
             self.emit(Fact::Elsewhere { task: found.task.clone(), found: found.clone() });
         }
     }

@@ -130,6 +130,7 @@ impl Decider<'_> {
             (Answer::Landed { commit, tip }, Step::Merge { .. } | Step::Land { .. }) => {
                 self.done(task, Fact::Landed { task: id, aid, commit: commit.clone(), tip: tip.clone() });
             }
+            (Answer::TakenBack { commit, tip, by }, Step::Merge { .. } | Step::Land { .. }) => self.taken_back(id, aid, commit, tip, by),
             // Its files are kept when its worktree is taken away, as far as they can be.
             (Answer::Broken { .. }, Step::Agent { .. } | Step::Snapshot { .. }) => self.emit(Fact::Withdrawn { task: id, aid }),
             (Answer::Withdrawn, step) if !matches!(step, Step::Agent { .. } | Step::Snapshot { .. }) => {

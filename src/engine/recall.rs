@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::{Aid, Digest, Oid, TaskId};
-use crate::core::{Input, Recalled, State};
+use crate::core::{Elsewhere, Input, Recalled, State};
 use crate::git::{Mark, Past, Repo, Result, Says};
 use crate::model::Spec;
 
@@ -41,7 +41,8 @@ pub fn judge<'a>(past: &Past, specs: impl Iterator<Item = &'a Arc<Spec>>, now_ca
     for spec in specs {
         wanted.insert(&spec.id);
         let known = state.tasks.get(&spec.id);
-        if let Some(newest) = history.newest(&spec.id).filter(|newest| newest.is_news(known, spec)) {
+        let own = known.and_then(|t| t.attempt()).and_then(|a| history.landings.get(&a.aid));
+        if let Some(newest) = own.or(history.newest(&spec.id)).filter(|newest| newest.is_news(known, spec)) {
             let recalled =
                 Recalled { spec: spec.clone(), digest: newest.digest.clone(), aid: newest.attempt.clone(), commit: newest.commit.clone() };
             found.push((newest.place, recalled));
@@ -75,6 +76,28 @@ pub fn judge<'a>(past: &Past, specs: impl Iterator<Item = &'a Arc<Spec>>, now_ca
     }
 }
 
+/// What landed by commits that are new, and stands: of each task the newest.
+pub fn landed(marks: Vec<Mark>) -> Vec<Elsewhere> {
+    let past = Past { tips: Vec::new(), marks };
+    let history = History::of(&past, &TaskId::clone);
+    let newest = history.newest.iter().filter_map(|(task, aid)| Some((task, history.landings.get(aid)?)));
+    let stands = newest.filter(|(_, landing)| landing.reverted().is_none());
+    let told = stands.map(|(task, l)| Elsewhere {
+        task: task.clone(),
+        digest: l.digest.clone(),
+        aid: l.attempt.clone(),
+        commit: l.commit.clone(),
+    });
+    told.collect()
+}
+
+/// The landings that were ever reverted, each with the commit by which it is now.
+pub fn reverts(past: &Past) -> Vec<(Aid, TaskId, Option<Oid>)> {
+    let history = History::of(past, &TaskId::clone);
+    let ever = history.landings.values().filter(|l| l.revert.is_some());
+    ever.map(|l| (l.attempt.clone(), l.task.clone(), l.reverted().cloned())).collect()
+}
+
 fn gone_note(vanished: &[&TaskId]) -> Option<String> {
     let first = vanished.first()?;
     Some(format!(
@@ -99,6 +122,7 @@ fn some(ids: &[&TaskId]) -> String {
 /// One attempt that landed, wherever its record stands: on its commit, its merge, a squash, a
 /// commit that was picked once more.
 struct Landing<'a> {
+    task: &'a TaskId,
     digest: &'a Digest,
     attempt: &'a Aid,
     /// The newest commit that holds its record.
@@ -119,10 +143,14 @@ impl Landing<'_> {
     }
 
     /// Whether the record is to learn of it: the task was never tried here, or the very
-    /// definition that is wanted has landed by another hand.
+    /// definition that is wanted has landed by another hand, or the attempt that is under way has,
+    /// as far as the record knows. What was reverted keeps no attempt of others from landing.
     fn is_news(&self, known: Option<&crate::core::Task>, spec: &Spec) -> bool {
         let Some(task) = known else { return true };
-        task.may_be_recalled(self.attempt) && (task.is_untouched() || *self.digest == spec.digest)
+        let attempt = task.attempt().map(|a| &a.aid);
+        let own = attempt == Some(self.attempt);
+        let stands = attempt.is_none() || self.reverted().is_none();
+        task.may_be_recalled(self.attempt) && (own || task.is_untouched() || stands && *self.digest == spec.digest)
     }
 }
 
@@ -139,7 +167,7 @@ impl<'a> History<'a> {
         for (place, mark) in past.marks.iter().enumerate() {
             let Says::Landed { task, digest, attempt } = &mark.says else { continue };
             history.newest.entry(now_called(task)).or_insert(attempt);
-            let fresh = Landing { digest, attempt, commit: &mark.commit, place, stands: None, revert: None };
+            let fresh = Landing { task, digest, attempt, commit: &mark.commit, place, stands: None, revert: None };
             let landing = history.landings.entry(attempt).or_insert(fresh);
             match mark.names().filter_map(|name| undone.get(name)).min() {
                 None => landing.stands = landing.stands.or(Some(place)),

@@ -41,6 +41,7 @@ mod publish;
 mod publishing;
 mod push;
 mod rebuild;
+mod recall;
 mod receivers;
 mod record;
 mod report;

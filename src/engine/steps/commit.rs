@@ -1,6 +1,7 @@
 //! From files to git: the snapshot after each agent step, and the commit that may land.
 
 use super::hooks::{self, Text};
+use super::land::refuse_gone;
 use super::prepare::{at, gone, keep_ref};
 use super::{Ends, StepResult, scope};
 use crate::core::{Answer, Failure, FailureClass, Snap, Step};
@@ -88,6 +89,7 @@ pub fn commit(world: &World, policy: &Policy, work: &Work) -> StepResult {
     let attempt = &work.attempt;
     at(work, |step| matches!(step, Step::Commit).then_some(()))?;
     let last = attempt.snaps.last().ok_or_else(|| Ends::stale("commit"))?;
+    refuse_gone(world, work, None)?;
     // On what the last step was kept on: what an agent committed itself is part of that.
     let parents = world.repo.parents(&last.commit)?;
     let trailers = trailers(work);

@@ -7,8 +7,9 @@ use crate::base::Oid;
 use crate::core::{Answer, Failure, FailureClass, Step};
 use crate::engine::effects::World;
 use crate::engine::machine::Work;
+use crate::engine::recall;
 use crate::fault;
-use crate::git::{self, Finished, Onto, Repo};
+use crate::git::{self, Finished, Onto, Past, Repo};
 use crate::model::Policy;
 
 /// Puts the attempt's commit onto the line's tip, without touching any files.
@@ -22,6 +23,7 @@ pub fn merge(world: &World, policy: &Policy, work: &Work) -> StepResult {
     if let Some(landed) = landed(world, work, &tip)? {
         return Ok(landed);
     }
+    refuse_gone(world, work, Some(commit))?;
     refuse_dropped(world, work, &tip)?;
     // Drivers for merges are read from the configuration.
     refuse_changes(world)?;
@@ -50,8 +52,33 @@ pub fn merge(world: &World, policy: &Policy, work: &Work) -> StepResult {
 
 /// Whether the attempt is on the line already: after a crash it may be.
 pub fn landed(world: &World, work: &Work, tip: &Oid) -> Result<Option<Answer>, Ends> {
-    let found = world.repo.find_landed(&work.attempt.base, tip, work.attempt.aid.as_str())?;
-    Ok(found.map(|commit| Answer::Landed { commit, tip: tip.clone() }))
+    let (base, aid) = (&work.attempt.base, &work.attempt.aid);
+    let Some(commit) = world.repo.find_landed(base, tip, aid.as_str())? else { return Ok(None) };
+    let tip = tip.clone();
+    let marks = world.repo.marks(std::slice::from_ref(&tip), std::slice::from_ref(base))?;
+    let by = recall::reverts(&Past { tips: Vec::new(), marks }).into_iter().find(|(reverted, ..)| reverted == aid).and_then(|(.., by)| by);
+    Ok(Some(match by {
+        Some(by) => Answer::TakenBack { commit, tip, by },
+        None => Answer::Landed { commit, tip },
+    }))
+}
+
+/// What an attempt has made so far is kept in git under refs that a person may delete. Without it
+/// nothing is left to wait for, and the next attempt makes it anew.
+pub fn refuse_gone(world: &World, work: &Work, commit: Option<&Oid>) -> Result<(), Ends> {
+    let attempt = &work.attempt;
+    let made = attempt.snaps.iter().flat_map(|snap| [&snap.commit, &snap.tree]).chain(&attempt.restore).chain(commit);
+    for object in made {
+        if !world.repo.exists(object)? {
+            let message = format!(
+                "what it had made is gone from the repository: no object {} (refs below {} were deleted, and `git gc` ran?); it has to be made anew",
+                object.short(),
+                Repo::attempt_ref("").trim_end_matches('/')
+            );
+            return Err(Ends::Broken(Failure::new(FailureClass::Tampered, message)));
+        }
+    }
+    Ok(())
 }
 
 /// It landed in an earlier life, or others have it and it only has to land here as well: whatever has

@@ -2,11 +2,12 @@
 
 use super::sync::{Other, Synced, merge_in};
 use super::{Ends, push, refuse_changes};
-use crate::base::Oid;
-use crate::core::Input;
+use crate::base::{Aid, Oid, TaskId};
+use crate::core::{Elsewhere, Input};
 use crate::engine::effects::World;
 use crate::engine::machine::Job;
-use crate::git::{GitError, LineState, Publish};
+use crate::engine::recall;
+use crate::git::{GitError, LineState, Publish, Says};
 use crate::model::{Policy, Strategy};
 
 /// So often line and target are looked at in a row before what moves them is called trouble.
@@ -17,12 +18,40 @@ const TRIES: usize = 5;
 /// was last known to be.
 pub fn look(world: &World, known: Option<&Oid>) -> Result<Input, String> {
     let was = known.cloned();
-    match follow(world, known).map_err(|error| error.to_string())? {
-        LineState::Tip(tip) => Ok(Input::LineSynced { was, tip }),
+    let tip = match follow(world, known).map_err(|error| error.to_string())? {
+        LineState::Tip(tip) => tip,
         // Work goes on from the line; publishing brings the two together.
-        LineState::Diverged { line, .. } | LineState::Rewound { line, .. } => Ok(Input::LineSynced { was, tip: line }),
-        LineState::NoTarget => Err(format!("the target branch `{}` is gone", world.target)),
+        LineState::Diverged { line, .. } | LineState::Rewound { line, .. } => line,
+        LineState::NoTarget => return Err(format!("the target branch `{}` is gone", world.target)),
+    };
+    if was.as_ref() == Some(&tip) {
+        return Ok(Input::LineSynced { was, tip });
     }
+    let (found, reverts) = news(world, known, &tip).map_err(|error| error.to_string())?;
+    Ok(match found.is_empty() && reverts.is_empty() {
+        true => Input::LineSynced { was, tip },
+        false => Input::LineBrings { was, tip, found, reverts },
+    })
+}
+
+type News = (Vec<Elsewhere>, Vec<(Aid, TaskId, Option<Oid>)>);
+
+/// What the commits say that were brought to the line since it was looked at: by a pull in the
+/// middle of a run, or in the moment between the reading of history and the run.
+fn news(world: &World, known: Option<&Oid>, tip: &Oid) -> Result<News, GitError> {
+    let repo = &world.repo;
+    let read = || repo.kept_past(&world.target).map(|past| past.tips).unwrap_or_default();
+    let mut seen = known.map_or_else(read, |known| vec![known.clone()]);
+    seen.retain(|commit| repo.exists(commit).unwrap_or(false));
+    // Who read nothing at the start has nothing that could be new.
+    if seen.is_empty() || seen.contains(tip) {
+        return Ok(News::default());
+    }
+    let marks = repo.marks(std::slice::from_ref(tip), &seen)?;
+    let takes_back = marks.iter().any(|mark| matches!(mark.says, Says::Reverts { .. }));
+    // What is reverted may have landed long before.
+    let reverts = if takes_back { recall::reverts(&repo.past(&world.target, std::slice::from_ref(tip))?) } else { Vec::new() };
+    Ok((recall::landed(marks), reverts))
 }
 
 fn follow(world: &World, known: Option<&Oid>) -> Result<LineState, GitError> {

@@ -40,6 +40,7 @@ pub fn prepare(world: &World, policy: &Policy, work: &Work) -> StepResult {
     if let (Some(tip), Workspace::Worktree) = (world.repo.tip(&Repo::line_ref(&world.target))?, work.spec.workspace) {
         land::refuse_dropped(world, work, &tip)?;
     }
+    land::refuse_gone(world, work, None)?;
     furnish(world, policy, work)
 }
 

@@ -6,7 +6,6 @@
 //! anything of its own has landed. A remote that does not answer is no reason to wait: what
 //! lands meanwhile is owed to it.
 
-use std::collections::BTreeSet;
 use std::sync::{MutexGuard, PoisonError};
 
 use super::sync::{Other, Synced, merge_in};
@@ -15,7 +14,8 @@ use crate::base::Oid;
 use crate::core::{Elsewhere, Input, Step};
 use crate::engine::effects::World;
 use crate::engine::machine::{Job, Work};
-use crate::git::{Fetched, Pushed, RemoteTrouble as Trouble, Repo, Says};
+use crate::engine::recall;
+use crate::git::{Fetched, Pushed, RemoteTrouble as Trouble, Repo};
 use crate::model::{Policy, Strategy};
 
 /// So often the remote is asked in a row before something lands without it.
@@ -144,20 +144,7 @@ pub fn by_others(world: &World, work: &Work, tip: &Oid) -> Result<Option<Elsewhe
 
 /// What landed in `tip` and stands there, and not in what was seen: of each task the newest.
 fn landed_in(world: &World, tip: &Oid, seen: &[Oid]) -> Result<Vec<Elsewhere>, Ends> {
-    let mut reverted = BTreeSet::new();
-    let mut found: Vec<Elsewhere> = Vec::new();
-    // Children come before their parents.
-    for mark in world.repo.marks(std::slice::from_ref(tip), seen)? {
-        let stands = mark.names().all(|name| !reverted.contains(name));
-        match mark.says {
-            Says::Reverts { commit } if stands => drop(reverted.insert(commit)),
-            Says::Landed { task, digest, attempt: aid } if stands && found.iter().all(|f| f.task != task) => {
-                found.push(Elsewhere { task, digest, aid, commit: mark.commit });
-            }
-            Says::Reverts { .. } | Says::Landed { .. } => {}
-        }
-    }
-    Ok(found)
+    Ok(recall::landed(world.repo.marks(std::slice::from_ref(tip), seen)?))
 }
 
 fn bring(world: &World, policy: &Policy, well: bool) -> Result<Result<Oid, Trouble>, Ends> {

@@ -20,6 +20,7 @@ pub fn check(world: &World, policy: &Policy, work: &Work, tree: &Oid, key: &str,
     if let Some(landed) = land::landed_before(world, policy, work)? {
         return Ok(landed);
     }
+    land::refuse_gone(world, work, None)?;
     let check = find(policy, work, key)?;
     let again = if nth == 0 { String::new() } else { format!("-again-{nth}") };
     let (ended, dir) = prove(world, policy, work, &format!("check-{}-{key}{again}", tree.short()), check, tree)?;
