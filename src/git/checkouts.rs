@@ -154,7 +154,7 @@ impl Checkout {
 }
 
 /// Whether the `.git` of a directory is that repository, or a link to it.
-fn leads_to(dir: &Path, repository: &Path) -> bool {
+pub(super) fn leads_to(dir: &Path, repository: &Path) -> bool {
     let link = dir.join(".git");
     let named = fs::read_to_string(&link).ok();
     let named = named.as_deref().and_then(|text| text.strip_prefix("gitdir:")).map(|path| dir.join(path.trim()));
@@ -168,7 +168,7 @@ pub(super) fn head_ref(git_dir: &Path) -> Option<String> {
 }
 
 /// Where the files of a linked worktree are, by its administrative entry.
-fn linked_path(git_dir: &Path) -> Option<PathBuf> {
+pub(super) fn linked_path(git_dir: &Path) -> Option<PathBuf> {
     let text = fs::read_to_string(git_dir.join("gitdir")).ok()?;
     Some(git_dir.join(text.trim_end_matches('\n')).parent()?.to_owned())
 }

@@ -82,18 +82,23 @@ impl Repo {
         };
         let others = fs::read_dir(self.common_dir().join("worktrees")).into_iter().flatten().flatten();
         let mut entries: Vec<PathBuf> = others.map(|e| e.path()).filter(|e| *e != named && points_here(e)).collect();
-        if self.is_users(&named, &link) {
+        if self.stands_elsewhere(&named, &wt.path()) {
             return Err(GitError::refused(format!("{} belongs to a worktree that is not Drover's", named.display())));
         }
         entries.push(named);
         Ok(entries)
     }
 
-    /// Whether an entry of our name stands for a living worktree somewhere else.
-    fn is_users(&self, entry: &Path, link: &Path) -> bool {
-        let text = fs::read_to_string(entry.join("gitdir")).unwrap_or_default();
-        let other = entry.join(text.trim_end_matches('\n'));
-        !text.trim().is_empty() && other != link && other.exists() && !self.is_attempts(entry)
+    /// An error where a person has a worktree of their own under this name. What Drover noted of
+    /// one of its own that stood there, and is gone, is forgotten then.
+    pub fn refuse_users(&self, wt: &Worktree) -> Result<()> {
+        let refused = self.entries_of(wt).map(drop);
+        if refused.is_err() && fs::symlink_metadata(wt.path()).is_err() {
+            for file in self.index_files(wt) {
+                remove_file(&file)?;
+            }
+        }
+        refused
     }
 }
 

@@ -1,7 +1,8 @@
 //! What git would run or obey, watched while agents work.
 //!
-//! The configuration and the hooks of a repository are shared by all of its worktrees, so an
-//! agent can write there what git will run later, for whoever calls it. What was there when a
+//! The configuration, the hooks and the patterns of a repository are shared by all of its
+//! worktrees, so an agent can write there what git will run later, for whoever calls it, or what
+//! makes the work of another task hold less than was checked. What was there when a
 //! run began is accepted, and written down; what differs from that is told by name, and
 //! Drover's own calls of git are made as if it were not there (`overrides`). The accepted state
 //! lies in a file only while attempts may be under way: between two runs the configuration is
@@ -10,7 +11,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -18,18 +18,15 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{GitError, Result};
 use super::repo::Repo;
+use super::rules::{Rules, Stamp, files, outside, stamp, stamps, without_hooks};
 use super::run::{Call, Program};
-use super::watch::{is_watched, neutral};
-use crate::base::sha256_hex;
+use super::watch::{ATTRIBUTES, EXCLUDES, effective, is_content, is_watched, neutral};
 use crate::base::text::one_line;
 
 /// Where the accepted state is kept, in the state directory.
 const ACCEPTED: &str = "accepted-git.json";
 /// The most of a value that is shown, in characters.
 const SHOWN: usize = 80;
-/// Files beside the configuration that change what git makes of files and history.
-const FILES: &[&str] = &["info/attributes", "info/grafts", "shallow", "objects/info/alternates"];
-
 /// Keys and values laid over the configuration of a call.
 pub(super) type Overrides = Arc<Vec<(String, String)>>;
 
@@ -64,8 +61,6 @@ struct Seen {
     stamps: Vec<(PathBuf, Option<Stamp>)>,
     overrides: Overrides,
 }
-
-type Stamp = (u64, u64, i64, i64, i64, i64);
 
 impl Repo {
     /// Begins to watch: what is there is accepted, or if an earlier run did not come to an
@@ -131,6 +126,17 @@ impl Repo {
         differences(&guard.accepted, &now)
     }
 
+    /// The files beside the configuration that decide what git takes and how.
+    pub fn rules(&self) -> Rules {
+        let (now, _) = scan(self);
+        Rules::new(self, now.files)
+    }
+
+    /// Whether the same are accepted; where nothing is watched, whatever they are.
+    pub fn accepts(&self, rules: &Rules) -> bool {
+        self.guard().is_none_or(|guard| *rules.files() == without_hooks(guard.accepted.files.clone()))
+    }
+
     /// Whether what makes a repository of the directory is still there.
     pub fn is_there(&self) -> bool {
         self.common_dir().join("objects").is_dir() && self.common_dir().join("HEAD").is_file()
@@ -166,7 +172,8 @@ impl Watched {
     }
 }
 
-/// What is new or changed in `now`. What went away runs nothing; of the files it does matter.
+/// What is new or changed in `now`. What went away runs nothing; where it decides what files
+/// hold, it does matter.
 fn differences(accepted: &Watched, now: &Watched) -> Vec<String> {
     let had = accepted.values();
     let changed = now.keys.iter().filter(|(key, values)| had.get(key) != Some(&values.as_slice()));
@@ -176,6 +183,9 @@ fn differences(accepted: &Watched, now: &Watched) -> Vec<String> {
         let place = if key.place.is_empty() { String::new() } else { format!(", in {}", one_line(&key.place, SHOWN)) };
         format!("{} = {value} ({how}{place})", one_line(&key.name, SHOWN))
     });
+    let has = now.values();
+    let gone = had.keys().filter(|key| is_content(&key.name) && !has.contains_key(*key));
+    let gone = gone.map(|key| format!("{} (removed)", one_line(&key.name, SHOWN)));
     let names: BTreeSet<&String> = accepted.files.keys().chain(now.files.keys()).collect();
     let files = names.into_iter().filter_map(|name| match (accepted.files.get(name), now.files.get(name)) {
         (None, Some(_)) => Some(format!("{} (new)", one_line(name, SHOWN))),
@@ -183,7 +193,7 @@ fn differences(accepted: &Watched, now: &Watched) -> Vec<String> {
         (Some(_), None) if !name.contains("hooks/") => Some(format!("{} (removed)", one_line(name, SHOWN))),
         _ => None,
     });
-    now.unreadable.iter().cloned().chain(keys).chain(files).collect()
+    now.unreadable.iter().cloned().chain(keys).chain(gone).chain(files).collect()
 }
 
 /// The accepted values of everything that differs, or what makes git do nothing.
@@ -196,7 +206,9 @@ fn overrides(accepted: &Watched, now: &Watched) -> Overrides {
     for key in keys.into_iter().filter(|k| had.get(*k) != has.get(*k) && !is_inclusion(k)) {
         let values = had.get(key).copied().unwrap_or_default();
         let name = key.name.as_str();
-        if values.is_empty() {
+        if is_content(name) {
+            out.push((name.to_owned(), values.last().map_or(neutral(name), String::as_str).to_owned()));
+        } else if values.is_empty() {
             out.push((name.to_owned(), neutral(name).to_owned()));
             if let Some(filter) = name.strip_prefix("filter.").and_then(|rest| rest.rsplit_once('.')) {
                 // A filter that is left out must not be missed.
@@ -235,7 +247,20 @@ fn scan(repo: &Repo) -> (Watched, BTreeSet<PathBuf>) {
         read(Call::new(program, common, list).arg("--file").arg(&file).env("GIT_DIR", common), &place, &mut sources);
         sources.insert(file);
     }
-    (Watched { keys: keys.into_iter().collect(), files: files(repo), unreadable }, sources)
+    for (name, file) in [(EXCLUDES, "ignore"), (ATTRIBUTES, "attributes")] {
+        // Git reads it where the key is missing.
+        let xdg = program.variable("XDG_CONFIG_HOME").map(|dir| format!("{}/git/{file}", dir.to_string_lossy()));
+        let entry = keys.entry(Key { place: String::new(), name: name.into() });
+        entry.or_insert_with(|| vec![xdg.unwrap_or_else(|| format!("~/.config/git/{file}"))]);
+    }
+    let keys = keys.into_iter().filter_map(|(key, values)| match is_content(&key.name) {
+        true => effective(&key.name, &values).map(|value| (key, vec![value])),
+        false => Some((key, values)),
+    });
+    let keys: Vec<(Key, Vec<String>)> = keys.collect();
+    let named = keys.iter().filter(|(key, _)| matches!(key.name.as_str(), EXCLUDES | ATTRIBUTES)).flat_map(|(_, values)| values);
+    let named = named.filter_map(|value| outside(repo, value)).collect();
+    (Watched { files: files(repo, named), keys, unreadable }, sources)
 }
 
 /// Configuration that holds in one checkout or one submodule only.
@@ -268,31 +293,6 @@ fn listed(call: Call<'_>, common: &Path) -> Result<Vec<Entry>> {
         Entry { origin, key, value }
     };
     Ok(entries.map(entry).collect())
-}
-
-/// Hooks, and files that change what git makes of others.
-fn files(repo: &Repo) -> BTreeMap<String, String> {
-    let common = repo.common_dir();
-    let mut found: Vec<PathBuf> = FILES.iter().map(|file| common.join(file)).collect();
-    for store in std::iter::once(common.to_owned()).chain(repo.module_stores()) {
-        let hooks = fs::read_dir(store.join("hooks")).into_iter().flatten().flatten().map(|e| e.path());
-        found.extend(hooks.filter(|hook| hook.extension().is_none_or(|end| end != "sample")));
-    }
-    let digest = |file: &Path| {
-        let mode = fs::metadata(file).ok().filter(|m| m.is_file())?.permissions().mode();
-        Some(format!("{:o} {}", mode & 0o111, sha256_hex(&fs::read(file).ok()?)))
-    };
-    let name = |file: &Path| file.strip_prefix(common).unwrap_or(file).to_string_lossy().into_owned();
-    found.iter().filter_map(|file| Some((name(file), digest(file)?))).collect()
-}
-
-fn stamps(files: BTreeSet<PathBuf>) -> Vec<(PathBuf, Option<Stamp>)> {
-    files.into_iter().map(|file| (file.clone(), stamp(&file))).collect()
-}
-
-fn stamp(file: &Path) -> Option<Stamp> {
-    let meta = fs::metadata(file).ok()?;
-    Some((meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()))
 }
 
 fn write_durably(file: &Path, bytes: &[u8]) -> io::Result<()> {

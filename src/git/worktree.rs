@@ -6,12 +6,15 @@
 
 #![expect(clippy::disallowed_methods, reason = "the age of an index file is compared with the clock that wrote it")]
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
+use super::checkouts::{leads_to, linked_path};
 use super::error::{GitError, Result};
 use super::place::make_private;
 use super::repo::Repo;
@@ -82,6 +85,8 @@ impl Repo {
         let tree = restore.unwrap_or(base);
         self.git_of(wt, ["read-tree", "--reset", "-u", tree.as_str()]).ok()?;
         let saved = self.saved_index(wt)?;
+        let place = self.indexes().join(&wt.name).with_extension("at");
+        fs::write(&place, wt.path().as_os_str().as_bytes()).map_err(|e| GitError::io("noting", &place, &e))?;
         copy_index(&self.admin_dir(wt).join("index"), &saved)?;
         if restore.is_some() {
             self.git_of(wt, ["read-tree", "--reset", base.as_str()]).ok()?;
@@ -194,10 +199,19 @@ impl Repo {
         self.state_dir().join("indexes")
     }
 
-    /// Whether an administrative entry is that of an attempt's worktree.
+    /// Whether an administrative entry is that of an attempt's worktree. A saved index alone does
+    /// not say so: where Drover's worktree was deleted by hand, a person's may have its name now.
     pub(super) fn is_attempts(&self, admin: &Path) -> bool {
-        let worktrees = self.common_dir().join("worktrees");
-        admin.parent() == Some(&worktrees) && admin.file_name().is_some_and(|name| self.indexes().join(name).is_file())
+        let Some(name) = admin.file_name().filter(|_| admin.parent() == Some(&self.common_dir().join("worktrees"))) else { return false };
+        let place = fs::read(self.indexes().join(name).with_extension("at")).map(OsString::from_vec);
+        self.indexes().join(name).is_file() && !place.is_ok_and(|place| self.stands_elsewhere(admin, Path::new(&place)))
+    }
+
+    /// Whether an entry is that of a living worktree, one that leads back to it, in another place
+    /// than `own`.
+    pub(super) fn stands_elsewhere(&self, admin: &Path, own: &Path) -> bool {
+        let Some(top) = linked_path(admin) else { return false };
+        top.join(".git").is_file() && leads_to(&top, admin) && top.canonicalize().ok() != own.canonicalize().ok()
     }
 
     pub(super) fn saved_index(&self, wt: &Worktree) -> Result<PathBuf> {
@@ -211,7 +225,7 @@ impl Repo {
         let submodules = format!("{}.sub-", wt.name);
         let all = fs::read_dir(self.indexes()).into_iter().flatten().flatten().map(|e| e.path());
         let submodules = all.filter(|f| f.file_name().is_some_and(|n| n.to_string_lossy().starts_with(&submodules)));
-        ["", ".lock", ".work", ".work.lock", ".work.nested", ".work.nested.lock", ".idle", ".ignored", ".included"]
+        ["", ".at", ".lock", ".work", ".work.lock", ".work.nested", ".work.nested.lock", ".idle", ".ignored", ".included"]
             .map(|end| self.indexes().join(format!("{}{end}", wt.name)))
             .into_iter()
             .chain(submodules)

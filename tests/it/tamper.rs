@@ -97,13 +97,45 @@ fn whatever_git_would_run_or_obey_stops_landing_by_name() {
 }
 
 #[test]
+fn what_decides_which_files_count_stops_landing_and_nothing_lands_without_what_was_checked() {
+    for (trick, named, undo) in [
+        ("d=$(git rev-parse --git-common-dir); mkdir -p $d/info; echo '*.txt' >>$d/info/exclude", "info/exclude", "rm .git/info/exclude"),
+        ("git config core.excludesFile $TMPDIR/x; echo '*.txt' >$TMPDIR/x", "core.excludesfile", "git config --unset core.excludesFile"),
+        ("mkdir -p ~/.config/git; echo '*.txt' >~/.config/git/ignore", ".config/git/ignore (new)", "rm ~/.config/git/ignore"),
+        ("git config core.fileMode false", "core.filemode = false", "git config core.fileMode true"),
+        ("git config core.autocrlf input", "core.autocrlf = input", "git config --unset core.autocrlf"),
+        ("git config --unset core.eol", "core.eol (removed)", "git config core.eol lf"),
+    ] {
+        let once = format!("[ -e $TMPDIR/once ] || {{ touch $TMPDIR/once; {trick}; }}; echo a >a.txt");
+        let tasks = task("a", &once).replace("max_attempts = 1", "max_attempts = 2, delay = \"10ms\"")
+            + &after("b", "a", r"printf 'b\r\nb\n' >b.txt; chmod +x b.txt")
+            + "verify = [\"test -e b.txt\"]\n";
+        let it = with(&tasks);
+        it.git(&["config", "core.eol", "lf"]);
+        let before = it.git(&["rev-parse", "main"]);
+        let ran = it.drover(&["apply"]).expect(5);
+        assert!(ran.out.contains(named), "{trick}\n{}", ran.out);
+        assert_eq!(it.git(&["rev-parse", "main"]), before, "{trick}");
+        assert!(it.drover(&["apply"]).expect(3).err.contains(named), "{trick}");
+        assert!(it.command("/bin/sh").args(["-ec", undo]).status().unwrap().success());
+        it.drover(&["apply"]).expect(0);
+        assert_eq!(it.landed(), ["a", "b"], "{trick}");
+        assert_eq!(it.git(&["cat-file", "-p", "main:a.txt"]), "a", "{trick}");
+        assert_eq!(it.git(&["cat-file", "-p", "main:b.txt"]), "b\r\nb", "{trick}");
+        assert!(it.git(&["ls-tree", "main", "b.txt"]).starts_with("100755"), "{trick}");
+    }
+}
+
+#[test]
 fn a_plain_setting_and_a_person_between_two_runs_stop_nothing() {
-    let it = with(
-        &(task("a", "git config user.nickname x; git remote add up /nowhere; git config alias.st status; echo a >a")
-            + &task("b", "echo b >b")),
-    );
+    let line = "git config user.nickname x; git remote add up /nowhere; git config alias.st status; git config core.fileMode yes; \
+                git config core.autocrlf no; echo '# note' >>$(git rev-parse --git-common-dir)/info/exclude; echo a >a";
+    let it = with(&(task("a", line) + &task("b", "echo b >b")));
+    fs::create_dir_all(it.path(".git/info")).unwrap();
     it.drover(&["apply", "a"]).expect(0);
     it.git(&["config", "core.hooksPath", ".githooks"]);
+    it.git(&["config", "core.safecrlf", "false"]);
+    fs::write(it.path(".git/info/exclude"), "*.mine\n").unwrap();
     it.drover(&["apply"]).expect(0);
     assert_eq!(it.landed(), ["a", "b"]);
 }

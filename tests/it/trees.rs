@@ -156,6 +156,27 @@ fn what_stands_in_a_slot_whose_record_was_lost_is_kept() {
 }
 
 #[test]
+fn a_worktree_of_a_persons_own_with_the_name_of_a_slot_is_left_alone() {
+    let it = chain("", &["pwd >>$TMPDIR/log"]);
+    it.drover(&["apply"]).expect(0);
+    fs::remove_dir_all(log(&it).trim()).unwrap();
+    it.git(&["worktree", "prune"]);
+    let mine = it.outside("slot-1").display().to_string();
+    it.git(&["worktree", "add", "-q", "--detach", &mine]);
+    fs::write(it.outside("slot-1/staged"), "s").unwrap();
+    it.git(&["-C", &mine, "commit", "-q", "--allow-empty", "-m", "mine"]);
+    it.git(&["-C", &mine, "add", "staged"]);
+    let head = it.git(&["-C", &mine, "rev-parse", "HEAD"]);
+    for _ in 0..2 {
+        it.drover(&["apply", "--rerun", "t0"]).expect(0);
+        assert_eq!(it.git(&["-C", &mine, "rev-parse", "HEAD"]), head);
+        assert_eq!(it.git(&["-C", &mine, "diff", "--cached", "--name-only"]), "staged");
+    }
+    let places: Vec<String> = log(&it).lines().map(|line| line.rsplit('/').next().unwrap().to_owned()).collect();
+    assert_eq!(places, ["slot-1", "slot-2", "slot-2"]);
+}
+
+#[test]
 fn attempts_that_run_at_the_same_time_have_ports_of_their_own() {
     let one = |id: &str| {
         let wait = "while [ ! -e $TMPDIR/a ] || [ ! -e $TMPDIR/b ]; do sleep 0.02; done";

@@ -1,5 +1,7 @@
 //! From files to git: the snapshot after each agent step, and the commit that may land.
 
+use std::fs;
+
 use super::hooks::{self, Text};
 use super::land::refuse_gone;
 use super::prepare::{at, gone, keep_ref};
@@ -8,9 +10,13 @@ use crate::core::{Answer, Failure, FailureClass, Snap, Step};
 use crate::engine::effects::World;
 use crate::engine::machine::Work;
 use crate::fault;
-use crate::git::{self, GitError, Repo, Snapshot, Worktree};
+use crate::git::{self, GitError, Repo, Rules, Snapshot, Worktree};
 use crate::model::{Policy, Workspace};
 use crate::process;
+
+/// The file of an attempt's directory that says by which rules its files were kept, if by others
+/// than the accepted ones.
+const RULES: &str = "other-rules";
 
 /// Keeps the files as step `n` left them, before anything else looks at them.
 pub fn snapshot(world: &World, work: &Work, n: usize) -> StepResult {
@@ -30,6 +36,7 @@ pub fn snapshot(world: &World, work: &Work, n: usize) -> StepResult {
         let snap = Snap { tree, commit: parent.clone(), unchanged: false, problem: Some(gone(&worktree)) };
         return Ok(Answer::Snapshotted { n, snap });
     }
+    let rules = world.repo.rules();
     let taken = world.repo.snapshot(
         &worktree,
         &attempt.base,
@@ -39,12 +46,39 @@ pub fn snapshot(world: &World, work: &Work, n: usize) -> StepResult {
         &keep_ref(&attempt.aid, n),
     );
     let taken = taken.map_err(|e| unfit_for_git(e, world.worktree(&attempt.aid)))?;
+    note_rules(world, work, &rules)?;
     if let Some(why) = &taken.own.left_out {
         let kept = if taken.own.kept.is_empty() { "nothing new" } else { &taken.own.kept.join(", ") };
         tracing::warn!("{}: the commits that its agent made do not land, its files do: {why} (kept: {kept})", work.spec.id);
     }
     let snap = Snap { problem: problem(world, work, &taken)?, tree: taken.tree, commit: taken.commit, unchanged: taken.unchanged };
     Ok(Answer::Snapshotted { n, snap })
+}
+
+/// Notes that files were kept by rules that nobody accepted: what is missing of them, no check of
+/// the worktree tells.
+fn note_rules(world: &World, work: &Work, rules: &Rules) -> Result<(), Ends> {
+    let note = world.attempt_dir(&work.attempt.aid).join(RULES);
+    let same = world.repo.rules() == *rules;
+    match same && world.repo.accepts(rules) {
+        true if note.exists() => fs::remove_file(&note)?,
+        true => {}
+        false => fs::write(&note, if same { rules.digest() } else { String::new() })?,
+    }
+    Ok(())
+}
+
+/// Whether such work may land: somebody has accepted the rules since.
+pub fn refuse_other_rules(world: &World, work: &Work) -> Result<(), Ends> {
+    let Ok(noted) = fs::read_to_string(world.attempt_dir(&work.attempt.aid).join(RULES)) else { return Ok(()) };
+    if noted == world.repo.rules().digest() {
+        return Ok(());
+    }
+    let message = format!(
+        "its files were kept while somebody changed what git leaves out or how it converts files (info/exclude, info/attributes and the like), so what was checked may not be what would land; they are kept below {}",
+        Repo::attempt_ref(work.attempt.aid.as_str())
+    );
+    Err(Ends::Broken(Failure::new(FailureClass::Tampered, message)))
 }
 
 /// What git will not take, now or later, is the work of the agent: waiting would not mend it.

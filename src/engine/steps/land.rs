@@ -1,6 +1,6 @@
 //! Landing: merge in memory, and a compare-and-swap of the line. One attempt at a time.
 
-use super::commit::trailers;
+use super::commit::{refuse_other_rules, trailers};
 use super::prepare::at;
 use super::{Ends, StepResult, push, refuse_changes};
 use crate::base::Oid;
@@ -27,6 +27,7 @@ pub fn merge(world: &World, policy: &Policy, work: &Work) -> StepResult {
     refuse_dropped(world, work, &tip)?;
     // Drivers for merges are read from the configuration.
     refuse_changes(world)?;
+    refuse_other_rules(world, work)?;
     if let Some(found) = push::by_others(world, work, &tip)? {
         return Ok(Answer::Elsewhere(found));
     }

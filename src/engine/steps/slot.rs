@@ -33,11 +33,11 @@ pub fn occupy(world: &World, policy: &Policy, attempt: &Attempt) -> Result<(Slot
     loop {
         let slot = world.slots.take(&attempt.aid, &world.worktrees, |wt| world.repo.is_vacant(wt))?;
         let worktree = slot.worktree()?;
-        let reused = match (slot.furnished.is_some(), policy.worktree.reuse) {
+        let reused = world.repo.refuse_users(&worktree).and_then(|()| match (slot.furnished.is_some(), policy.worktree.reuse) {
             (true, true) => world.repo.reuse_worktree(&worktree, base, restore, &policy.worktree.include),
             (true, false) => world.repo.discard_idle(&worktree).map(|_| false),
             (false, _) => Ok(false),
-        };
+        });
         match reused {
             Ok(reused) => {
                 if !reused {
