@@ -19,7 +19,7 @@ pub fn ready(repo: &Repo, accept_git: bool) -> Result<(), Failure> {
     Err(Failure::new(
         Exit::Refused,
         format!(
-            "while attempts ran, git was given commands to run, or told to work elsewhere, and nobody has accepted that:{}\n  Remove it (`git config --unset KEY`, delete the hook) and start again.\n  If it is meant, as when `npm install` sets up husky, say `drover apply --accept-git-config`.",
+            "while attempts ran, what git obeys was changed, or the target was moved, and nobody has accepted that:{}\n  Take it back (`git config --unset KEY`, delete the hook) and start again.\n  If it is meant, as when `npm install` sets up husky, say `drover apply --accept-git-config`.",
             found.concat()
         ),
     ))

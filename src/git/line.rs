@@ -31,13 +31,19 @@ pub struct Lost {
 }
 
 impl Repo {
-    /// Brings the line to where the target is, as far as that can be done without a merge.
+    /// Brings the line to where the target is, as far as that can be done without a merge, and unless
+    /// an attempt put there what did not land.
     pub fn sync_line(&self, target: &str) -> Result<LineState> {
         for _ in 0..5 {
             let Some(tip) = self.branch_tip(target)? else {
                 return Ok(LineState::NoTarget);
             };
             let line = self.tip(&Self::line_ref(target))?;
+            if self.notice_taken(target, None)?
+                && let Some(line) = line
+            {
+                return Ok(LineState::Diverged { line, target: tip });
+            }
             let state = self.held_against(target, line.as_ref(), &tip)?;
             if state != LineState::Tip(tip.clone()) {
                 return Ok(state);

@@ -42,6 +42,7 @@ mod snapshot;
 mod standing;
 mod strategy;
 mod submodules;
+mod taken;
 mod tamper;
 mod watch;
 mod worktree;

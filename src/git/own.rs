@@ -21,7 +21,7 @@ const MAX_COMMITS: usize = 1000;
 /// The most ends of history that are kept of one worktree.
 const MAX_KEPT: usize = 100;
 /// How much of the end of the log of HEAD is read, in bytes.
-const MAX_LOG: u64 = 4 << 20;
+pub(super) const MAX_LOG: u64 = 4 << 20;
 const MAX_HEAD: u64 = 4096;
 
 /// What an agent committed itself.
@@ -208,7 +208,7 @@ fn without_step(keep_ref: &str) -> &str {
 }
 
 /// The end of a file, if it is a plain one.
-fn end_of(path: &Path, limit: u64) -> Option<String> {
+pub(super) fn end_of(path: &Path, limit: u64) -> Option<String> {
     let meta = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file)?;
     let mut file = fs::File::open(path).ok()?;
     file.seek(SeekFrom::Start(meta.len().saturating_sub(limit))).ok()?;

@@ -22,7 +22,7 @@ use crate::base::{Millis, Oid};
 const PLAIN: &[&str] =
     &["HEAD", "commondir", "gitdir", "index", "logs", "refs", "info", "ORIG_HEAD", "COMMIT_EDITMSG", "FETCH_HEAD", "AUTO_MERGE", MARK];
 /// Holds the attempt that has the worktree, should the records be lost.
-const MARK: &str = "drover-attempt";
+pub(super) const MARK: &str = "drover-attempt";
 /// Of these only the directories themselves.
 const BARE: &[&str] = &["refs", "info"];
 
@@ -50,6 +50,8 @@ impl Repo {
                 return Ok(false);
             }
             self.mark_worktree(wt, None)?;
+            // All that it leads to is kept; what the next attempt makes is told by it.
+            drop(fs::remove_file(self.admin_dir(wt).join("logs/HEAD")));
             let note = self.idle_note(wt);
             fs::write(&note, at.as_str()).map_err(|e| GitError::io("noting", &note, &e))?;
             Ok(true)
@@ -204,6 +206,11 @@ impl Repo {
             }
             done => done,
         }
+    }
+
+    /// Whether the worktree of an administrative entry is idle.
+    pub(super) fn is_noted_idle(&self, admin: &Path) -> bool {
+        admin.file_name().is_some_and(|name| self.indexes().join(name).with_extension("idle").is_file())
     }
 
     /// Stands beside the saved index of an idle worktree and holds its HEAD.

@@ -72,15 +72,17 @@ impl Repo {
         if let Some(why) = &now.unreadable {
             return Err(GitError::refused(why));
         }
+        if accept {
+            self.accept_taken()?;
+        }
         let earlier = fs::read(&file).ok().filter(|_| !accept).and_then(|bytes| serde_json::from_slice::<Watched>(&bytes).ok());
+        let mut found = earlier.as_ref().map(|earlier| differences(earlier, &now)).unwrap_or_default();
+        found.extend(self.taken_in_words());
+        if !found.is_empty() {
+            return Ok(found);
+        }
         let accepted = match earlier {
-            Some(earlier) => {
-                let found = differences(&earlier, &now);
-                if !found.is_empty() {
-                    return Ok(found);
-                }
-                earlier
-            }
+            Some(earlier) => earlier,
             None => {
                 let bytes = serde_json::to_vec(&now).map_err(|e| GitError::bug(e.to_string()))?;
                 write_durably(&file, &bytes).map_err(|e| GitError::io("writing", &file, &e))?;
@@ -123,7 +125,9 @@ impl Repo {
         let Some(guard) = self.guard() else { return Vec::new() };
         let (now, sources) = scan(self);
         guard.saw(&now, sources);
-        differences(&guard.accepted, &now)
+        let mut found = differences(&guard.accepted, &now);
+        found.extend(self.taken_in_words());
+        found
     }
 
     /// The files beside the configuration that decide what git takes and how.
@@ -295,7 +299,7 @@ fn listed(call: Call<'_>, common: &Path) -> Result<Vec<Entry>> {
     Ok(entries.map(entry).collect())
 }
 
-fn write_durably(file: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_durably(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = file.with_extension("new");
     fs::write(&new, bytes)?;
     fs::File::open(&new)?.sync_all()?;

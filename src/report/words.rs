@@ -201,11 +201,11 @@ pub fn stopped(state: &State) -> Vec<String> {
     if !state.is_landing_stopped() {
         return Vec::new();
     }
-    let mut lines = vec!["Landing is stopped: while attempts ran, git was given commands to run, or told to work elsewhere.".to_owned()];
+    let mut lines = vec!["Landing is stopped: while attempts ran, what git obeys was changed, or the target was moved.".to_owned()];
     lines.extend(state.head.unaccepted.iter().take(LISTED).map(|found| format!("  {}", one_line(found, 2 * MESSAGE))));
     let more = state.head.unaccepted.len().saturating_sub(LISTED);
     lines.extend((more > 0).then(|| format!("  and {more} more")));
-    lines.push("  Remove it (`git config --unset KEY`, delete the hook) and run `drover apply`; or, if it is meant,".to_owned());
+    lines.push("  Take it back (`git config --unset KEY`, delete the hook) and run `drover apply`; or, if it is meant,".to_owned());
     lines.push("  as when `npm install` sets up husky, say `drover apply --accept-git-config`.".to_owned());
     lines
 }

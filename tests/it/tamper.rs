@@ -220,6 +220,51 @@ fn a_target_that_an_agent_deletes_or_rewinds_is_told_and_nothing_that_landed_is_
 }
 
 #[test]
+fn a_target_that_an_agent_moves_ahead_stops_landing_until_that_is_taken_back_or_accepted() {
+    let make = "echo bad >bad; git add bad; git commit -qm bad";
+    for (trick, branch) in [
+        (format!("git checkout -q main; {make}"), "dev"),
+        (format!("{make}; git update-ref refs/heads/main HEAD"), "main"),
+        (format!("{make}; git push -q . HEAD:main"), "dev"),
+    ] {
+        for keep in [false, true] {
+            let once = format!("[ -e $TMPDIR/once ] || {{ touch $TMPDIR/once; {trick}; }}; echo a >a");
+            let it = with(
+                &(task("a", &once) + "verify = [\"test ! -e bad\"]\n" + &task("b", "echo b >b").replace("prompt", "priority = -1\nprompt")),
+            );
+            if branch == "dev" {
+                it.git(&["checkout", "-q", "-b", "dev"]);
+            }
+            let before = it.git(&["rev-parse", "main"]);
+            let ran = it.drover(&["apply", "--workers", "1"]);
+            assert!(matches!(ran.code, Some(1 | 5)), "{trick}\n{}{}", ran.out, ran.err);
+            assert!(ran.out.contains("`main` holds") && ran.out.contains("made by task `a`"), "{trick}\n{}{}", ran.out, ran.err);
+            assert_eq!(it.git(&["rev-parse", "refs/drover/integration/main"]), before, "{trick}");
+            let refused = it.drover(&["apply"]).expect(3);
+            let back = refused.err.split('`').find(|part| part.starts_with("git update-ref")).unwrap();
+            if keep {
+                it.drover(&["apply", "--accept-git-config", "--rerun", "a"]);
+                assert_eq!(it.git(&["cat-file", "-p", "main:bad"]), "bad", "{trick}");
+            } else {
+                assert!(it.command("/bin/sh").args(["-ec", back]).status().unwrap().success());
+                assert_eq!(it.git(&["rev-parse", "main"]), before, "{trick}");
+                it.drover(&["apply", "--rerun", "a"]).expect(0);
+                assert_eq!(it.git(&["ls-tree", "--name-only", "main", "a", "b", "bad"]), "a\nb", "{trick}");
+            }
+            assert_eq!(it.git(&["cat-file", "-p", "refs/drover/integration/main:b"]), "b", "{trick}");
+        }
+    }
+}
+
+#[test]
+fn a_persons_commit_that_an_agent_takes_up_is_a_persons() {
+    let line = format!("echo a >a; git add a; git commit -qm a; {MAIN}; git -C $main commit -q --allow-empty -m person; git merge -q main");
+    let it = with(&(task("a", &line) + &after("b", "a", "echo b >b")));
+    it.drover(&["apply"]).expect(0);
+    assert!(it.git(&["log", "--format=%s", "main"]).contains("person"));
+}
+
+#[test]
 fn an_agent_that_breaks_the_worktrees_of_others_fails_those_attempts_and_no_work() {
     for trick in [
         "for w in ../*; do [ \"$w\" -ef . ] || rm -rf \"$w\"; done",

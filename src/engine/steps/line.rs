@@ -66,6 +66,15 @@ fn follow(world: &World, known: Option<&Oid>) -> Result<LineState, GitError> {
     Ok(state)
 }
 
+/// Looks whether an attempt under way, that of `task` if one is given, moved the target. To be asked
+/// while its worktree is there.
+pub fn notice(world: &World, task: Option<&TaskId>) {
+    let who = task.map(|task| format!("task `{task}`"));
+    if let Err(error) = world.repo.notice_taken(&world.target, who.as_deref()) {
+        tracing::warn!("whether an attempt moved `{}` could not be looked at: {error}", world.target);
+    }
+}
+
 fn stand(world: &World, known: Option<&Oid>) -> Input {
     look(world, known).unwrap_or_else(|why| Input::PublishHeld { why })
 }
@@ -85,6 +94,10 @@ pub fn sync(world: &World, job: &Job) -> Vec<Input> {
 /// wants that.
 pub fn publish(world: &World, job: &Job) -> Vec<Input> {
     let (policy, known) = (&job.policy, job.line.as_ref());
+    notice(world, None);
+    if let Err(Ends::Unaccepted(found)) = refuse_changes(world) {
+        return vec![stand(world, known), Input::GitChanges { found }];
+    }
     let mut together = if job.restore { restored(world, policy, known) } else { Ok(None) };
     if matches!(together, Ok(None)) {
         together = brought_together(world, policy, known);

@@ -86,7 +86,10 @@ pub fn perform(world: &World, job: &Job) -> Vec<Input> {
         (Command::SyncLine, _) => fault::around("line", || line::sync(world, job)),
         (Command::Publish, _) => fault::around("publish", || line::publish(world, job)),
         (Command::Push, _) => fault::around("push", || push::push(world, job)),
-        (Command::Clean { aid }, _) => fault::around("clean", || vec![slot::clean(world, &job.policy.worktree, aid)]),
+        (Command::Clean { aid }, _) => {
+            line::notice(world, None);
+            fault::around("clean", || vec![slot::clean(world, &job.policy.worktree, aid)])
+        }
         (Command::WakeAt { .. }, _) => vec![Input::Tick],
         (_, None) => Vec::new(),
         (command, Some(work)) => {
@@ -97,6 +100,9 @@ pub fn perform(world: &World, job: &Job) -> Vec<Input> {
                 Command::Withdraw { .. } => push::before_the_end(world, job, work),
                 _ => Vec::new(),
             };
+            if matches!(command, Command::Snapshot { .. }) {
+                line::notice(world, Some(&work.spec.id));
+            }
             let result = step(world, job, command, work);
             let answer = match result {
                 Ok(answer) => answer,
