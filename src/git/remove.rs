@@ -34,6 +34,10 @@ impl Repo {
     fn repository_of(&self, wt: &Worktree) -> Option<PathBuf> {
         let text = fs::read_to_string(wt.path().join(".git")).ok()?;
         let admin = wt.path().join(text.strip_prefix("gitdir:")?.trim()).canonicalize().ok()?;
+        // A killed git left its entry without the name of the repository that it is in.
+        if admin.parent() == Some(&self.common_dir().join("worktrees")) {
+            return None;
+        }
         let common = fs::read_to_string(admin.join("commondir")).ok()?;
         let common = admin.join(common.trim_end_matches('\n')).canonicalize().ok()?;
         // An agent can write there what it likes: only one that names this worktree has it.

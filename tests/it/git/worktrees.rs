@@ -65,6 +65,7 @@ fn a_worktree_is_made_over_whatever_killed_calls_left() {
     let leftovers = [
         "mkdir -p @A; echo initializing >@A/locked",
         "mkdir -p @A @W; echo initializing >@A/locked; echo @W/.git >@A/gitdir; echo ../.. >@A/commondir; touch @A/HEAD.lock @A/index.lock",
+        "mkdir -p @A @W; echo initializing >@A/locked; echo @W/.git >@A/gitdir; echo gitdir: @A >@W/.git; touch @A/commondir",
         "mkdir -p @A; echo elsewhere-gone/.git >@A/gitdir; echo 0000000000000000000000000000000000000000 >@A/HEAD",
         "mkdir -p @W/deep; echo junk >@W/a; echo 'gitdir: A' >@W/.git",
         "mkdir -p @A; ln -s /nowhere @A/HEAD; mkdir @W; ln -s loop @W/loop",
